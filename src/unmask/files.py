@@ -1,0 +1,111 @@
+"""Atomic writes and hashes: a file on disk is either whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from unmask.errors import InputError, OutputError
+
+
+def explain_write_failure(path: Path, error: OSError) -> OutputError:
+    """The one sentence a user needs when a write fails."""
+    if error.errno == errno.ENOSPC:
+        return OutputError(f"no space left on the disk while writing {path}; free some space and run it again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"not allowed to write {path}; choose another place or change its permissions")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return OutputError(f"the folder {path.parent} does not exist or is not a folder; create it or choose another")
+    if error.errno == errno.EISDIR:
+        return OutputError(f"{path} is a folder, expected the name of a file; give a file name inside it")
+    return OutputError(f"could not write {path}: {error.strerror or error}; choose another place")
+
+
+@contextmanager
+def atomic_writer(path: Path | str, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`; rename it onto `path` only if the block succeeds."""
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise explain_write_failure(path, error) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    with atomic_writer(path) as handle:
+        handle.write(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    path = Path(path)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the path") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not readable JSON ({error}); restore it or make it again") from error
+
+
+def write_by_name(path: Path | str, write: Callable[[str], object]) -> None:
+    """For libraries that only write to a file name: write beside, then rename."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        write(str(temporary))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise explain_write_failure(path, error) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def make_folder(path: Path | str) -> Path:
+    """Create a folder and its parents, or say why that is not possible."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_write_failure(path, error) from error
+    return path
+
+
+def sha256_of_file(path: Path | str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of_json(value: Any) -> str:
+    """A hash of a JSON-able value that does not depend on the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()

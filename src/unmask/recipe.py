@@ -1,0 +1,298 @@
+"""The typed recipe: everything that decides what a trained model is, frozen and complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unmask.errors import RecipeError, UnknownName
+from unmask.registry import nearest_name
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextSource(Section):
+    """Where text comes from: one file, one folder or one hub data set."""
+
+    kind: Literal["auto", "plain", "jsonl", "parquet", "folder", "hub"] = "auto"
+    path: str = ""  # file or folder; for `hub` the data set's name, such as allenai/c4
+    field: str = "text"  # column or key that holds the text
+    domain_field: str | None = None  # column that says the domain; needed by `domain_weights`
+    domain_weights: dict[str, float] = {}  # relative share of each domain; {} takes the text as it comes
+    languages: tuple[str, ...] = ()  # hub configurations, such as en, de; interleaved evenly
+    split: str = "train"
+    shuffle_buffer: int = Field(10_000, ge=1)
+    exclude_sources: tuple[str, ...] = ()  # values of `source_field` that are left out (held back for publication)
+    source_field: str | None = None
+
+
+class CutMix(Section):
+    """Shares of the three ways of cutting a paragraph; they are normalised."""
+
+    sentence: float = Field(0.6, ge=0)  # one whole sentence
+    run: float = Field(0.2, ge=0)  # consecutive whole sentences that fit together
+    window: float = Field(0.2, ge=0)  # a stretch of tokens from anywhere
+
+
+class TextSection(Section):
+    sources: tuple[TextSource, ...] = ()
+    length: int = Field(32, ge=2, le=512)  # L: longest text in tokens
+    min_tokens: int = Field(4, ge=1)
+    mix: CutMix = CutMix()
+    cuts_per_paragraph: int = Field(4, ge=1)
+
+    @model_validator(mode="after")
+    def _shortest_fits(self) -> TextSection:
+        if self.min_tokens > self.length:
+            raise ValueError(f"min_tokens {self.min_tokens} is greater than length {self.length}")
+        return self
+
+
+class TokenizerSection(Section):
+    name: str = "minilm"  # `minilm` is the bundled one; else a local path or a hub name
+    trust_remote_code: bool = False
+
+
+class EncoderSection(Section):
+    name: str = "minilm"  # a registered kind or an alias of it, see `unmask encoders`
+    model: str = ""  # path or hub name for sentence-transformers; model name for an API
+    prompt: str | None = None  # a prompt's text, or the name of a prompt that the model defines
+    task: str | None = None
+    truncate_dim: int | None = None
+    normalize: bool = True
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = Field(256, ge=1)
+    trust_remote_code: bool = False
+    url: str | None = None  # for `api`
+    api_key_variable: str = "OPENAI_API_KEY"
+    requests_per_minute: int | None = None
+    budget: int | None = None  # most texts that may be sent
+    vectors: str | None = None  # for `precomputed`: the file of vectors
+    texts: str | None = None  # for `precomputed`: the file of texts, same order
+
+
+class PairsSection(Section):
+    max_rows: int = Field(2_000_000, ge=1)
+    shard_rows: int = Field(65_536, ge=1)
+    validation_share: float = Field(0.002, ge=0, lt=0.5)
+    test_share: float = Field(0.002, ge=0, lt=0.5)
+    near_duplicates: Literal["minhash", "equal"] = "minhash"
+    vector_dtype: Literal["float16", "float32"] = "float16"
+
+
+class ScratchBackbone(Section):
+    kind: Literal["scratch"]
+    layers: int = Field(8, ge=1)
+    hidden: int = Field(768, ge=1)
+    heads: int = Field(12, ge=1)
+    feed_forward: int = Field(3072, ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ScratchBackbone:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} is not divisible by heads {self.heads}")
+        return self
+
+
+class PretrainedBackbone(Section):
+    kind: Literal["pretrained"]
+    name: str = "minilm"  # `minilm` is the bundled one; else a local path or a hub name
+    layers: int | None = None  # the first n; None takes all
+    freeze_backbone: bool = False
+    freeze_embeddings: bool = False
+    trust_remote_code: bool = False
+
+
+Backbone = Annotated[ScratchBackbone | PretrainedBackbone, Field(discriminator="kind")]
+
+
+class ConditioningSection(Section):
+    adaln: bool = True  # scale, shift and gate per block from the vector
+    projection_hidden: int = Field(0, ge=0)  # width inside the vector's projection; 0 means the network's width
+    prefix: int = Field(0, ge=0)  # positions made from the vector and put before the text
+    time: bool = False  # the paper's equations 6-9
+    null_dropout: float = Field(0.1, ge=0, lt=1)  # share of rows trained with the null vector
+
+
+class LexicalSection(Section):
+    enabled: bool = False
+    hidden: int = Field(1536, ge=1)
+    candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
+    coverage: bool = True  # mark the candidates that the visible tokens have spent
+    bias: bool = True  # the head's scores enter the logits through a learned gate
+    loss_weight: float = Field(0.1, ge=0)
+    warmup_steps: int = Field(0, ge=0)  # first steps that train the head alone
+
+
+class DenoiserSection(Section):
+    backbone: Backbone = ScratchBackbone(kind="scratch")
+    conditioning: ConditioningSection = ConditioningSection()
+    lexical: LexicalSection = LexicalSection()
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class ScheduleSection(Section):
+    kind: Literal["linear", "exponential", "cosine", "fixed", "exact_k", "paper"] = "exact_k"
+    rate: float = Field(5.0, gt=0)  # λ of `exponential` and `paper`
+    ratio: float = Field(0.1, gt=0, le=1)  # masked share of `fixed`
+    full_mask_share: float = Field(0.15, ge=0, le=1)  # share of the rows of `exact_k` that are masked whole
+
+
+class OptimizerSection(Section):
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup_steps: int = Field(2_000, ge=0)
+    cooldown: Literal["cosine", "linear", "constant"] = "cosine"
+    final_share: float = Field(0.1, ge=0, le=1)  # of the learning rate, at the end
+    clip_norm: float = Field(1.0, gt=0)
+
+
+class TrainingSection(Section):
+    batch_size: int = Field(128, ge=1)
+    accumulate: int = Field(1, ge=1)
+    max_steps: int | None = Field(None, ge=1)
+    max_samples: int | None = Field(None, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
+    ema: float = Field(0.999, ge=0, lt=1)
+    log_every: int = Field(50, ge=1)
+    validate_every: int = Field(1_000, ge=1)
+    validation_rows: int = Field(512, ge=1)
+    validation_decode_rows: int = Field(64, ge=0)
+    save_every: int = Field(1_000, ge=1)
+    optimizer: OptimizerSection = OptimizerSection()
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainingSection:
+        if self.max_steps is None and self.max_samples is None and self.max_minutes is None:
+            raise ValueError("give one of max_steps, max_samples and max_minutes, or the run never ends")
+        return self
+
+
+class Recipe(Section):
+    name: str
+    summary: str = ""
+    seed: int = Field(0, ge=0)
+    text: TextSection = TextSection()
+    tokenizer: TokenizerSection = TokenizerSection()
+    encoder: EncoderSection = EncoderSection()
+    pairs: PairsSection = PairsSection()
+    denoiser: DenoiserSection = DenoiserSection()
+    schedule: ScheduleSection = ScheduleSection()
+    training: TrainingSection
+
+
+def recipe_folder() -> Path:
+    """The recipes inside an installed package, or those of the source tree."""
+    installed = Path(__file__).parent / "recipes"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "recipes"
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """A recipe file by path, or a shipped one by name."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = recipe_folder() / f"{path.stem}.yaml"
+    if shipped.is_file() and str(name_or_path) in (path.stem, f"recipes/{path.stem}.yaml"):
+        return shipped
+    guess = nearest_name(path.stem, recipe_names())
+    hint = f"; did you mean '{guess}'?" if guess else ";"
+    raise UnknownName(f"no recipe '{name_or_path}'{hint} Shipped recipes: {', '.join(recipe_names())}")
+
+
+def load_recipe(name_or_path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe; `overrides` are `a.b=c` strings as on the command line."""
+    path = find_recipe(name_or_path)
+    tree = _read_tree(path, seen=())
+    for override in overrides or []:
+        _apply_override(tree, override)
+    return parse_recipe(tree, origin=str(path))
+
+
+def parse_recipe(tree: dict[str, Any], origin: str) -> Recipe:
+    """Validate a plain tree; every complaint names the file, the key and the nearest known key."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        complaints = [_explain(dict(item), tree) for item in error.errors()]
+        raise RecipeError(f"{origin}: " + "; ".join(complaints)) from error
+
+
+def _read_tree(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise RecipeError(f"{path} extends itself; remove the circle")
+    try:
+        tree = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read ({error}); check the path") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend that line") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{path} holds {type(tree).__name__}, expected keys and values; see recipes/minilm.yaml")
+    base = tree.pop("extends", None)
+    return tree if base is None else _merge(_read_tree(path.parent / str(base), (*seen, path)), tree)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        same_kind = isinstance(old, dict) and isinstance(value, dict) and old.get("kind") == value.get("kind", old.get("kind"))
+        merged[key] = _merge(old, value) if same_kind and isinstance(old, dict) else value
+    return merged
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set {override}: expected a.b=c, such as --set training.max_steps=100")
+    *parents, last = key.split(".")
+    place: Any = tree
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) and part.isdigit() else place.setdefault(part, {})
+        if not isinstance(place, dict | list):
+            raise RecipeError(f"--set {override}: '{part}' holds a value, not a section")
+    place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
+
+
+def _explain(item: dict[str, Any], tree: dict[str, Any]) -> str:
+    where = [str(part) for part in item["loc"]]
+    # pydantic puts the tag of a tagged union into the location; it is no key of the file.
+    where = [part for index, part in enumerate(where) if not (index and part in ("scratch", "pretrained"))]
+    key = ".".join(where)
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(where[:-1], tree)
+        guess = nearest_name(where[-1], known)
+        return f"unknown key '{key}'" + (f"; did you mean '{guess}'?" if guess else f"; known here: {', '.join(known)}")
+    if item["type"] == "missing":
+        return f"missing key '{key}'"
+    return f"'{key}' is {item.get('input')!r}: {item['msg']}" if key else item["msg"]
+
+
+def _known_keys(section: list[str], tree: dict[str, Any]) -> list[str]:
+    model: Any = Recipe
+    place: Any = tree
+    for part in section:
+        if part.isdigit():
+            model, place = TextSource, {}
+            continue
+        place = place.get(part, {}) if isinstance(place, dict) else {}
+        if part == "backbone":
+            kind = place.get("kind") if isinstance(place, dict) else None
+            model = PretrainedBackbone if kind == "pretrained" else ScratchBackbone
+        else:
+            model = model.model_fields[part].annotation
+        model = model if hasattr(model, "model_fields") else TextSource
+    return list(model.model_fields)

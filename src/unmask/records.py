@@ -1,0 +1,73 @@
+"""The frozen records that travel between rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Token ids of several texts, padded to one length."""
+
+    ids: torch.Tensor  # (batch, length) int64; pad_id after the end of each text
+    lengths: torch.Tensor  # (batch,) int64; tokens before the first pad
+
+
+@dataclass(frozen=True)
+class VectorBatch:
+    """Vectors of one kind with a stable id each."""
+
+    values: np.ndarray  # (batch, dimension) float32
+    ids: tuple[str, ...]  # what the user calls each vector: a row number or an id of theirs
+    first_row: int = 0  # position of the first vector in its source, the key of its random stream
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class DecodeStep:
+    """What a decoder knows after one step, for a batch."""
+
+    step: int  # 1 for the first
+    total_steps: int  # how many there will be at most
+    tokens: torch.Tensor  # (batch, length) int64; mask_id where nothing is decided yet
+    is_new: torch.Tensor  # (batch, length) bool; set by this step
+    confidence: torch.Tensor  # (batch, length) float; probability of each token when it was set, 0 where masked
+    forward_passes: torch.Tensor  # (batch,) int64; network passes spent on each row so far
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one reconstruction took."""
+
+    forward_passes: int = 0
+    encoder_calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One vector read back."""
+
+    id: str
+    text: str
+    token_ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    confidence: tuple[float, ...]  # per token, same order as `tokens`
+    cost: Cost = field(default_factory=Cost)
+    cosine: float | None = None  # with the given vector, if an encoder was at hand
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured value with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
