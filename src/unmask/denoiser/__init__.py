@@ -1,0 +1,1 @@
+"""The network: blocks, conditioning, pretrained backbones, checkpoints."""

@@ -1,0 +1,40 @@
+"""What the denoiser asks of a stack of transformer blocks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+# (block number, states) -> states after a look at the memory
+MemoryLook = Callable[[int, torch.Tensor], torch.Tensor]
+
+
+class Backbone(nn.Module, ABC):
+    """Tokens in, hidden states out, with a condition acting on every block."""
+
+    hidden: int
+    heads: int
+    block_count: int
+
+    @property
+    @abstractmethod
+    def table(self) -> torch.Tensor:
+        """Token embeddings, tied to the output; (vocabulary, hidden)."""
+
+    @property
+    @abstractmethod
+    def output_bias(self) -> torch.Tensor:
+        """(vocabulary,)"""
+
+    @abstractmethod
+    def forward(
+        self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None
+    ) -> torch.Tensor:
+        """Final hidden states (batch, length, hidden) of ids (batch, length)."""
+
+    @abstractmethod
+    def head(self, states: torch.Tensor) -> torch.Tensor:
+        """What the table is multiplied with, for any selection of hidden states."""

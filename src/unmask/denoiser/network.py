@@ -1,0 +1,207 @@
+"""The conditional denoiser: a vector and a partly masked text in, the masked tokens' logits out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from unmask.denoiser.attention import MemoryReader, split_heads
+from unmask.denoiser.backbone import Backbone, MemoryLook
+from unmask.denoiser.conditioning import Condition, Modulator, TimeFeatures, VectorProjection
+from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates
+from unmask.errors import VectorError
+
+if TYPE_CHECKING:
+    from unmask.recipe import DenoiserSection
+
+
+@dataclass(frozen=True)
+class TokenSpace:
+    """What the network must know of the tokenizer."""
+
+    vocabulary_size: int
+    mask_id: int
+    pad_id: int
+    forbidden_ids: tuple[int, ...]  # never predicted; pad is not among them
+
+
+class Denoiser(nn.Module):
+    forbidden: torch.Tensor
+
+    def __init__(
+        self, section: DenoiserSection, backbone: Backbone, space: TokenSpace, length: int, dimension: int
+    ) -> None:
+        super().__init__()
+        self.space, self.length, self.dimension = space, length, dimension
+        self.backbone = backbone
+        hidden, conditioning, lexical = backbone.hidden, section.conditioning, section.lexical
+        rows = len(backbone.table)
+        self.vector = VectorProjection(dimension, conditioning.projection_hidden or hidden, hidden)
+        self.modulator = Modulator(hidden, backbone.block_count, hidden) if conditioning.adaln else None
+        self.time_features = TimeFeatures(hidden) if conditioning.time else None
+        self.time_modulator = Modulator(2 * max(hidden // 2, 1), backbone.block_count, hidden) if conditioning.time else None
+        self.prefix_count = conditioning.prefix
+        self.prefix = nn.Linear(hidden, conditioning.prefix * hidden) if conditioning.prefix else None
+        self.lexical = LexicalHead(dimension, lexical.hidden, hidden, rows) if lexical.enabled else None
+        self.candidate_count = lexical.candidates if lexical.enabled else 0
+        self.candidates = CandidateEmbedding(hidden) if self.candidate_count else None
+        self.uses_coverage = bool(self.candidate_count) and lexical.coverage
+        self.bias_gate = nn.Parameter(torch.zeros(())) if lexical.enabled and lexical.bias else None
+        has_memory = bool(self.prefix_count or self.candidate_count)
+        self.memory_keys = nn.Linear(hidden, hidden) if has_memory else None
+        self.memory_values = nn.Linear(hidden, hidden) if has_memory else None
+        self.readers = nn.ModuleList(
+            MemoryReader(hidden, backbone.heads) for _ in range(backbone.block_count if has_memory else 0)
+        )
+        forbidden = torch.zeros(rows)
+        forbidden[list(space.forbidden_ids)] = -math.inf
+        forbidden[space.vocabulary_size :] = -math.inf
+        self.register_buffer("forbidden", forbidden, persistent=False)
+
+    @property
+    def mask_id(self) -> int:
+        return self.space.mask_id
+
+    @property
+    def pad_id(self) -> int:
+        return self.space.pad_id
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.backbone.table)
+
+    @property
+    def uses_time(self) -> bool:
+        return self.time_modulator is not None
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.table.device
+
+    @property
+    def table(self) -> torch.Tensor:
+        return self.backbone.table
+
+    def output_bias(self) -> torch.Tensor:
+        """Bias of the tied head, -inf for what may never be predicted; (vocabulary,)."""
+        return self.backbone.output_bias + self.forbidden
+
+    def set_vector_statistics(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
+        """The training set's mean and spread, by which vectors are standardised."""
+        self.vector.mean.copy_(mean)
+        self.vector.spread.copy_(spread.clamp(min=1e-6))
+
+    def standardise(self, vectors: torch.Tensor, is_null: torch.Tensor | None = None) -> torch.Tensor:
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise VectorError(
+                f"this checkpoint expects {self.dimension}-d vectors, got shape {tuple(vectors.shape)}; "
+                "pass --model, or choose one trained for your encoder"
+            )
+        return self.vector.standardise(vectors, is_null)
+
+    def condition(self, vectors: torch.Tensor, is_null: torch.Tensor | None = None) -> Condition:
+        """Everything that depends on the vectors (batch, dimension) alone."""
+        standard = self.standardise(vectors, is_null)
+        summary = None if self.lexical is None else self.lexical(standard)  # (batch, hidden)
+        return self.condition_from(standard, summary)
+
+    def condition_from(self, standard: torch.Tensor, summary: torch.Tensor | None) -> Condition:
+        """The same from the standardised vector and the lexical head's summary, which training has at hand."""
+        projected = self.vector(standard)  # (batch, hidden)
+        modulation = None if self.modulator is None else self.modulator(projected)
+        pieces, candidate_ids = [], None
+        if self.candidates is not None and self.lexical is not None and summary is not None:
+            candidate_ids, embedded = self._choose_candidates(summary)
+            pieces.append(embedded)
+        if self.prefix is not None:
+            pieces.append(self.prefix(projected).view(-1, self.prefix_count, self.backbone.hidden))
+        if not pieces:
+            return Condition(modulation, None, None, None, self._bias_vector(summary))
+        memory = torch.cat(pieces, dim=1)  # (batch, candidates + prefix, hidden)
+        assert self.memory_keys is not None and self.memory_values is not None
+        keys = split_heads(self.memory_keys(memory), self.backbone.heads)  # (batch, heads, memory, head_size)
+        values = split_heads(self.memory_values(memory), self.backbone.heads)
+        return Condition(modulation, keys, values, candidate_ids, self._bias_vector(summary))
+
+    def features(
+        self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What the tied head is applied to, at the chosen positions only; (positions, hidden)."""
+        states = self.backbone(ids, self._modulation(condition, time), self._memory_look(ids, condition))
+        rows, places = positions.nonzero(as_tuple=True)
+        features = self.backbone.head(states[rows, places])  # (positions, hidden)
+        if condition.lexical is not None:
+            # Adding to the features is adding to the logits, since both heads share the token table.
+            features = features + condition.lexical[rows].to(features.dtype)
+        return features
+
+    def forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits (positions, vocabulary) at `positions` of ids (batch, length), row by row."""
+        features = self.features(ids, positions, condition, time)
+        logits = nn.functional.linear(features, self.table.to(features.dtype)).float()
+        return logits + self.output_bias()
+
+    def lexical_scores(self, standard: torch.Tensor) -> torch.Tensor:
+        """Which tokens occur, from the standardised vector; (batch, vocabulary)."""
+        assert self.lexical is not None
+        return self.lexical.scores(self.lexical(standard), self.table)
+
+    def _choose_candidates(self, summary: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.lexical is not None and self.candidates is not None
+        with torch.no_grad():
+            # The choice itself has no gradient; the head learns from its own loss.
+            scores = self.lexical.scores(summary, self.table).float() + self.forbidden
+            scores[:, self.pad_id] = -math.inf
+            best, ids = scores.topk(self.candidate_count, dim=1)  # (batch, candidates)
+            log_scores = best - scores.logsumexp(dim=1, keepdim=True)
+        # A gradient into the table from here would be a second one of its whole size, for 32 rows a text.
+        return ids, self.candidates(nn.functional.embedding(ids, self.table.detach()), log_scores)
+
+    def _bias_vector(self, summary: torch.Tensor | None) -> torch.Tensor | None:
+        if summary is None or self.bias_gate is None:
+            return None
+        # Detached: the head's summary is trained by its own loss, the gate by the denoiser's.
+        return summary.detach() * self.bias_gate
+
+    def _modulation(self, condition: Condition, time: torch.Tensor | None) -> torch.Tensor | None:
+        modulation = condition.modulation
+        if self.time_modulator is None or self.time_features is None:
+            return modulation
+        assert time is not None, "this denoiser is conditioned on time"
+        of_time: torch.Tensor = self.time_modulator(self.time_features(time))
+        return of_time if modulation is None else modulation + of_time
+
+    def _memory_look(self, ids: torch.Tensor, condition: Condition) -> MemoryLook | None:
+        if condition.keys is None or condition.values is None:
+            return None
+        keys, values = condition.keys, condition.values
+        if self.uses_coverage and condition.candidate_ids is not None:
+            keys, values = self._mark_spent(ids, condition.candidate_ids, keys, values)
+
+        def look(number: int, states: torch.Tensor) -> torch.Tensor:
+            seen: torch.Tensor = self.readers[number](states, keys, values)
+            return seen
+
+        return look
+
+    def _mark_spent(
+        self, ids: torch.Tensor, candidate_ids: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values are linear in the memory, so the mark is added after the projection."""
+        assert self.candidates is not None and self.memory_keys is not None and self.memory_values is not None
+        spent = spent_candidates(ids, candidate_ids).to(keys.dtype)  # (batch, candidates)
+        spent = nn.functional.pad(spent, (0, keys.shape[2] - spent.shape[1]))[:, None, :, None]  # (batch, 1, memory, 1)
+        heads = self.backbone.heads
+        marks = [
+            nn.functional.linear(self.candidates.spent, projection.weight).view(1, heads, 1, -1).to(keys.dtype)
+            for projection in (self.memory_keys, self.memory_values)
+        ]
+        return keys + spent * marks[0], values + spent * marks[1]
+
+

@@ -1,0 +1,1 @@
+"""The forward process: schedules, masking and the loss."""

@@ -1,0 +1,52 @@
+"""The forward process on a batch: which tokens are hidden, at what time, with what weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from unmask.diffusion.schedules import SMALLEST_TIME, ExactCount, Schedule
+
+
+@dataclass(frozen=True)
+class MaskedBatch:
+    """A batch after the forward process."""
+
+    ids: torch.Tensor  # (batch, length); mask_id at the hidden positions
+    positions: torch.Tensor  # (batch, length) bool; the hidden positions
+    time: torch.Tensor  # (batch,)
+    weights: torch.Tensor  # (batch, length) float; the loss is the sum of weight x cross-entropy
+
+
+def spread_uniform(batch: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    """Uniform numbers, one a row, spread evenly over [0, 1): far less variance between batches."""
+    start = torch.rand(1, generator=generator, device=device)
+    steps = torch.arange(batch, device=device) / batch  # (batch,)
+    order = torch.randperm(batch, generator=generator, device=device)
+    return ((start + steps) % 1.0)[order]
+
+
+def mask_batch(ids: torch.Tensor, mask_id: int, schedule: Schedule, generator: torch.Generator) -> MaskedBatch:
+    """Hide tokens of `ids` (batch, length) as the schedule says."""
+    batch, length = ids.shape
+    uniform = spread_uniform(batch, generator, ids.device)  # (batch,)
+    noise = torch.rand(ids.shape, generator=generator, device=ids.device)  # (batch, length)
+    if isinstance(schedule, ExactCount):
+        counts = schedule.counts(uniform, length)  # (batch,)
+        positions = noise.argsort(dim=1).argsort(dim=1) < counts[:, None]  # (batch, length)
+        time = counts / length
+        # The mean over the k hidden tokens of each row, then the mean over rows.
+        weights = positions / counts[:, None].float() / batch  # (batch, length)
+    else:
+        time = SMALLEST_TIME + (1 - SMALLEST_TIME) * uniform
+        positions = noise >= schedule.alpha(time)[:, None]
+        weights = positions * schedule.weight(time)[:, None] / (length * batch)
+    return MaskedBatch(torch.where(positions, mask_id, ids), positions, time, weights)
+
+
+def mask_everything(ids: torch.Tensor, mask_id: int) -> MaskedBatch:
+    """All positions hidden: where generation starts, and where validation measures."""
+    positions = torch.ones_like(ids, dtype=torch.bool)
+    time = torch.ones(len(ids), device=ids.device)
+    return MaskedBatch(torch.full_like(ids, mask_id), positions, time, positions / positions.numel())

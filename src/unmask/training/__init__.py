@@ -1,0 +1,1 @@
+"""Training: batches, steps, optimiser, average, resume, validation."""
