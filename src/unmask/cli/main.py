@@ -58,7 +58,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, stand_in, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name in COMMANDS and stand_in else stand_in, rest
+        return name, load_command(name) if name and stand_in else stand_in, rest
 
     def invoke(self, ctx: Any) -> Any:
         # Here and not in `run`, so that a test of the app sees what a user sees.

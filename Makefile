@@ -1,0 +1,66 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Both may be run again at any time.
+PYTHON ?= python3
+VENV ?= .venv
+# Linux users without a GPU who want a small torch can name theirs: make demo TORCH=/path/to/torch-cpu.whl
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+TIMED = started=$$(date +%s); finish() { echo "make $@: $$(($$(date +%s) - started)) s"; }; set -e
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
+
+.PHONY: help demo test check format docs clean
+help:
+	@echo "make demo    install into $(VENV) and watch text being read back from vectors"
+	@echo "make test    install what the tests need and run them"
+	@echo "make check   ruff, mypy and import-linter"
+	@echo "make format  let ruff put the code in order"
+	@echo "make docs    write docs/cli.md anew from the commands' own help"
+	@echo "make clean   remove $(VENV) and the caches"
+
+demo:
+	@$(TIMED); $(MAKE) --no-print-directory $(VENV)/.installed; $(OFFLINE) $(BIN)/unmask demo; finish
+
+test:
+	@$(TIMED); $(MAKE) --no-print-directory $(VENV)/.installed-dev; \
+	code=0; $(OFFLINE) $(BIN)/python -m pytest $(PYTEST_ARGS) || code=$$?; finish; exit $$code
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m unmask.cli.reference docs/cli.md
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# A stamp is written last, so an installation that was cut short is taken up again.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "unmask needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "1/3 creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.created
+	@echo "2/3 installing $(TORCH), the largest part"
+	@$(PIP) install '$(TORCH)'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	@echo "3/3 installing unmask and the rest"
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing what the tests need"
+	@$(PIP) install -e '.[dev]'
+	@touch $@
