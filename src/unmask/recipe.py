@@ -249,7 +249,9 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        same_kind = isinstance(old, dict) and isinstance(value, dict) and old.get("kind") == value.get("kind", old.get("kind"))
+        same_kind = (
+            isinstance(old, dict) and isinstance(value, dict) and old.get("kind") == value.get("kind", old.get("kind"))
+        )
         merged[key] = _merge(old, value) if same_kind and isinstance(old, dict) else value
     return merged
 
@@ -260,11 +262,23 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: expected a.b=c, such as --set training.max_steps=100")
     *parents, last = key.split(".")
     place: Any = tree
-    for part in parents:
-        place = place[int(part)] if isinstance(place, list) and part.isdigit() else place.setdefault(part, {})
-        if not isinstance(place, dict | list):
-            raise RecipeError(f"--set {override}: '{part}' holds a value, not a section")
-    place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
+    try:
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+            if not isinstance(place, dict | list):
+                raise RecipeError(f"--set {override}: '{part}' holds a value, not a section")
+        place[int(last) if isinstance(place, list) else last] = _read_value(text)
+    except (ValueError, IndexError) as error:
+        raise RecipeError(f"--set {override}: a list there has no such place; count its entries from 0") from error
+
+
+def _read_value(text: str) -> Any:
+    """A value as YAML means it, but `query: now` is a text: only brackets and braces open a list or a section."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(value, dict | list) and not text.lstrip().startswith(("[", "{")) else value
 
 
 def _explain(item: dict[str, Any], tree: dict[str, Any]) -> str:
