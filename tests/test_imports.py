@@ -65,11 +65,3 @@ def test_a_file_fits_in_a_head(path: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None and node.end_lineno - node.lineno < 60, f"{node.name} is too long"
-
-
-@pytest.mark.parametrize(
-    "path", [p for p in sorted(SOURCE.rglob("*.py")) if "cli" not in p.parts], ids=lambda path: path.name
-)
-def test_only_the_command_line_prints(path: Path) -> None:
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
-    assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
