@@ -9,7 +9,7 @@ import sacrebleu
 from unmask.errors import InputError
 from unmask.metrics.bleu import bleu, bleu_of_sums, bleu_rows, bleu_signature
 
-WORDS = "the a cat dog sat on under mat and then it slept , . again".split()
+WORDS = ["the", "a", "cat", "dog", "sat", "on", "mat", "and", "then", "it", "slept", ",", ".", "again"]
 
 
 def corpora(seed: int, rows: int, longest: int) -> tuple[list[str], list[str]]:

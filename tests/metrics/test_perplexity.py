@@ -38,7 +38,7 @@ def test_batches_give_what_one_text_alone_gives_by_hand(folder: Path) -> None:
     assert nats[2] == 0
     by_hand = torch.tensor([[0, 2, 3, 4]])  # <s> the cat sat
     loss = GPT2LMHeadModel.from_pretrained(folder).eval()(input_ids=by_hand, labels=by_hand).loss
-    assert nats[0] / 3 == pytest.approx(float(loss), rel=1e-5)
+    assert nats[0] / 3 == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_perplexity_is_over_all_tokens_together(folder: Path) -> None:

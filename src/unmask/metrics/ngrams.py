@@ -1,7 +1,8 @@
 """A named n-gram model of the training text: fluency where no causal language model can be had.
 
-Interpolated with absolute discounting: each order gives a constant share of a count to the order below, the lowest gives it
-to every token alike. Probabilities sum to 1 over the vocabulary, whatever came before. The end of a text is not predicted.
+Interpolated with absolute discounting: each order gives a constant part of every count to the order below, the lowest
+gives it to all tokens alike. Probabilities sum to 1 over the vocabulary, whatever came before. The end of a text is not
+predicted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from unmask.errors import InputError
-from unmask.files import make_folder, read_json, write_by_name, write_json
+from unmask.files import atomic_writer, make_folder, read_json, write_json
 
 ORDER = 4
 _BITS = 16  # of one symbol; a whole n-gram is one 64-bit key
@@ -91,12 +92,8 @@ class NgramModel:
         folder = make_folder(folder)
         arrays = {f"keys{n}": order.keys for n, order in enumerate(self._orders, start=1)}
         arrays |= {f"counts{n}": order.counts for n, order in enumerate(self._orders, start=1)}
-
-        def write(path: str) -> None:
-            with open(path, "wb") as handle:
-                np.savez(handle, symbols=self._symbols, **arrays)
-
-        write_by_name(folder / _COUNTS, write)
+        with atomic_writer(folder / _COUNTS) as handle:
+            np.savez(handle, **{"symbols": self._symbols, **arrays})  # type: ignore[arg-type]
         write_json(folder / _MANIFEST, {"format": _FORMAT, "name": self.name, "order": ORDER})
 
     @classmethod
@@ -179,7 +176,8 @@ def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> tuple[
 def _flatten(texts: Iterable[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """All tokens in one array, and how many there are per text; Python's own numbers are held for a few texts only."""
     remaining = iter(texts)
-    parts, lengths = [], []
+    parts: list[np.ndarray] = []
+    lengths: list[np.ndarray] = []
     while some := list(islice(remaining, _TEXTS_AT_ONCE)):
         parts.append(np.fromiter(chain.from_iterable(some), dtype=np.int32))
         lengths.append(np.fromiter(map(len, some), dtype=np.int64, count=len(some)))
