@@ -49,7 +49,7 @@ def test_help_lists_every_command_with_its_summary() -> None:
 def test_every_command_teaches_with_an_example(name: str) -> None:
     shown = CliRunner().invoke(app, [name, "--help"])
     assert shown.exit_code == 0
-    taught, _, options = shown.output.partition("\n\n")[2].partition("Options:")
+    taught, _, _ = shown.output.partition("\n\n")[2].partition("Options:")
     assert re.search(r"^ +(\$ )?(\w+ \S+ \| )?unmask \w+", taught, re.MULTILINE)
     assert [option.name for option in load_command(name).params if not getattr(option, "help", None)] == []
 

@@ -108,6 +108,8 @@ def unmask(
     logging.getLogger("unmask").setLevel(logging.INFO if verbose else logging.WARNING)
     if not verbose:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 

@@ -1,0 +1,186 @@
+"""`unmask demo`: sentences are turned into vectors and read back, step by step."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unmask.cli.console import note, printable, stdout
+from unmask.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from unmask.attacks.inverter import Inverter
+    from unmask.records import DecodeStep
+
+SENTENCES = (
+    "The nurse moved the appointment to Thursday morning.",
+    "My sister adopted two black kittens from the shelter last week.",
+    "Please send the signed contract to our office before Friday.",
+    "The new bridge across the river will open to traffic next spring.",
+)
+HIDDEN = "▒▒▒"
+SURE, LIKELY = 0.8, 0.4  # confidence from which a token is shown bold, and from which it is no longer dim
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One sentence, there and back."""
+
+    right: float
+    total: int
+    cosine: float
+
+
+def demo(
+    text: Annotated[list[str] | None, typer.Option(help="A sentence of your own; may be given several times.")] = None,
+    model: Annotated[str, typer.Option(help="A name from `unmask models`, or a checkpoint's folder.")] = "minilm",
+    decoder: Annotated[str, typer.Option(help="A name from `unmask decoders`.")] = "confidence",
+    steps: Annotated[int, typer.Option(min=1, help="Steps from all hidden to all shown.")] = 12,
+    seed: Annotated[int, typer.Option(help="Where chance is involved, this decides it.")] = 0,
+    pace: Annotated[float, typer.Option(min=0, help="Seconds to wait after each step, in a terminal.")] = 0.15,
+    plain: Annotated[bool, typer.Option("--plain", "--no-color", help="Lines of text only, as in a file.")] = False,
+) -> None:
+    """Watch sentences being read back from their vectors.
+
+    Each sentence is turned into a vector. From the vector alone, a model then fills in all words at once,
+    a few more with every step: bold where it is sure, dim where it is not. Works offline, without a GPU.
+
+        unmask demo
+        unmask demo --text "The keys are under the blue flower pot."
+        unmask demo --decoder sequential --plain
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from unmask.attacks.inverter import Inverter
+
+    inverter = Inverter.from_pretrained(model)
+    console = stdout(plain)
+    live = console.is_terminal and not plain
+    console.print(_introduction(inverter), markup=False)
+    outcomes = []
+    for sentence in text or SENTENCES:
+        show = Screen(console, inverter, pace) if live else Lines(console, inverter)
+        outcomes.append(_there_and_back(inverter, sentence, show, decoder=decoder, steps=steps, seed=seed))
+    console.print(_meaning(outcomes, inverter), markup=False)
+
+
+class Lines:
+    """One line per step: for files, pipes and whoever prefers it."""
+
+    def __init__(self, console: Console, inverter: Inverter) -> None:
+        self.console, self.inverter = console, inverter
+
+    @contextmanager
+    def drawing(self) -> Iterator[Callable[[DecodeStep], None]]:
+        yield lambda step: self.console.print(
+            f"  step {step.step:>2}  {draw(step, self.inverter).plain}", markup=False, no_wrap=True
+        )
+
+
+class Screen:
+    """One text in place, changing."""
+
+    def __init__(self, console: Console, inverter: Inverter, pace: float) -> None:
+        self.console, self.inverter, self.pace = console, inverter, pace
+
+    @contextmanager
+    def drawing(self) -> Iterator[Callable[[DecodeStep], None]]:
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+
+            def show(step: DecodeStep) -> None:
+                counter = Text(f"  step {step.step:>2}  ", style="dim")
+                live.update(counter.append_text(draw(step, self.inverter)), refresh=True)
+                time.sleep(self.pace)
+
+            yield show
+
+
+def draw(step: DecodeStep, inverter: Inverter) -> Text:
+    """The tokens of the batch's first row after one step; never markup, since the text may be anything."""
+    from rich.text import Text
+
+    tokenizer, drawn = inverter.tokenizer, Text()
+    ids = step.tokens[0].tolist()
+    pieces = tokenizer.pieces(ids)
+    for place, token in enumerate(ids):
+        if token == tokenizer.pad_id:
+            drawn.append("· ", style="dim")
+        elif token == tokenizer.mask_id:
+            drawn.append(f"{HIDDEN} ", style="dim")
+        else:
+            style = shade(float(step.confidence[0, place]), bool(step.is_new[0, place]))
+            drawn.append(f"{printable(pieces[place])} ", style=style)
+    return drawn
+
+
+def shade(confidence: float, is_new: bool) -> str:
+    """Weight for confidence and colour for news: readable on a light and on a dark ground."""
+    weight = "bold" if confidence >= SURE else "not dim" if confidence >= LIKELY else "dim"
+    return f"{weight} green" if is_new else weight
+
+
+def _there_and_back(inverter: Inverter, sentence: str, show: Lines | Screen, **how: Any) -> Outcome:
+    from unmask.metrics.text import token_accuracy
+    from unmask.metrics.vectors import cosine
+
+    tokenizer, encoder = inverter.tokenizer, inverter.encoder()
+    whole = tokenizer.encode([sentence])[0]
+    true_ids = whole[: inverter.denoiser.length]
+    if not true_ids:
+        raise InputError(f"the text {sentence!r} has no tokens, expected at least one word; give another --text")
+    if len(whole) > len(true_ids):
+        note(f"the text has {len(whole)} tokens, this model reads {len(true_ids)}: what follows is left out")
+        sentence = tokenizer.decode(true_ids)
+    vector = encoder.encode([tokenizer.decode(true_ids)])[0]  # (dimension,)
+    started, last = time.perf_counter(), None
+    waited = 0.0
+    with show.drawing() as draw_step:
+        for last in inverter.stream(vector, **how):
+            before = time.perf_counter()
+            draw_step(last)
+            waited += time.perf_counter() - before
+    seconds = time.perf_counter() - started - waited
+    assert last is not None, "every decoder yields at least one step"
+    found_ids = [token for token in last.tokens[0].tolist() if token != tokenizer.pad_id]
+    found = tokenizer.decode(found_ids)
+    similarity = float(cosine(encoder.encode([found]), vector[None, :])[0])
+    outcome = Outcome(float(token_accuracy([true_ids], [found_ids])[0]) * len(true_ids), len(true_ids), similarity)
+    passes = int(last.forward_passes[0])
+    show.console.print(
+        f"original   {printable(sentence)}\nread back  {printable(found)}\n"
+        f"           {outcome.right:.0f} of {outcome.total} tokens right, cosine {similarity:.2f}, "
+        f"{passes} forward passes, {seconds:.2f} s\n",
+        markup=False,
+    )
+    return outcome
+
+
+def _introduction(inverter: Inverter) -> str:
+    encoder = inverter.encoder()
+    return (
+        f"Each sentence becomes a vector of {encoder.dimension} numbers (encoder: {encoder.name}). "
+        "From those numbers alone:\n"
+    )
+
+
+def _meaning(outcomes: list[Outcome], inverter: Inverter) -> str:
+    right, total = sum(outcome.right for outcome in outcomes), sum(outcome.total for outcome in outcomes)
+    return (
+        f"What it means: {right:.0f} of {total} tokens came back in their place, so whoever can read your vectors "
+        "can read that much of what you wrote.\n\n"
+        "Next:\n"
+        "  unmask invert vectors.npy        read back vectors of your own\n"
+        "  unmask evaluate --texts my.txt   measure how much comes back, with intervals\n"
+        "  unmask doctor                    check this installation and your vectors"
+    )
