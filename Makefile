@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input
 TIMED = started=$$(date +%s); finish() { echo "make $@: $$(($$(date +%s) - started)) s"; }; set -e
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
@@ -20,10 +20,10 @@ help:
 	@echo "make clean   remove $(VENV) and the caches"
 
 demo:
-	@$(TIMED); $(MAKE) --no-print-directory $(VENV)/.installed; $(OFFLINE) $(BIN)/unmask demo; finish
+	@$(TIMED); $(MAKE) -s $(VENV)/.installed; $(OFFLINE) $(BIN)/unmask demo; finish
 
 test:
-	@$(TIMED); $(MAKE) --no-print-directory $(VENV)/.installed-dev; \
+	@$(TIMED); $(MAKE) -s $(VENV)/.installed-dev; \
 	code=0; $(OFFLINE) $(BIN)/python -m pytest $(PYTEST_ARGS) || code=$$?; finish; exit $$code
 
 check: $(VENV)/.installed-dev
@@ -60,7 +60,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	@$(PIP) install -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@echo "installing what the tests need"
+$(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
+	@echo "3/3 installing unmask and what the tests need"
 	@$(PIP) install -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.installed $@
