@@ -1,0 +1,1 @@
+"""(tokens, vector) pairs on disk: preparing them and reading them back."""

@@ -1,0 +1,1 @@
+"""Where text comes from, cleaning, cutting, and tokens."""
