@@ -100,3 +100,20 @@ def process_rank() -> int:
 
 def is_main_process() -> bool:
     return process_rank() == 0
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep large freed blocks instead of giving them back to the system.
+
+    On a CPU every step frees and takes the same few large blocks; taking them anew from the system costs a tenth of it.
+    """
+    import ctypes
+
+    mmap_max, trim_threshold, top_pad = -4, -1, -2  # glibc's numbers of these settings
+    try:
+        library = ctypes.CDLL(None)
+        library.mallopt(mmap_max, 0)
+        library.mallopt(trim_threshold, 2**31 - 1)
+        library.mallopt(top_pad, 2**26)
+    except (OSError, AttributeError):  # not glibc: slower, nothing else
+        return

@@ -143,9 +143,12 @@ class Denoiser(nn.Module):
         self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Logits (positions, vocabulary) at `positions` of ids (batch, length), row by row."""
-        features = self.features(ids, positions, condition, time)
-        logits = nn.functional.linear(features, self.table.to(features.dtype)).float()
-        return logits + self.output_bias()
+        return self.logits(self.features(ids, positions, condition, time))
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """The tied head on any part of the features: logits (positions, vocabulary) in fp32."""
+        scores = nn.functional.linear(features, self.table.to(features.dtype)).float()
+        return scores.add_(self.output_bias())
 
     def lexical_scores(self, standard: torch.Tensor) -> torch.Tensor:
         """Which tokens occur, from the standardised vector; (batch, vocabulary)."""

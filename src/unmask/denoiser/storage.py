@@ -1,0 +1,41 @@
+"""How weights lie on disk: whole, halved, or as bytes with one scale a row."""
+
+from __future__ import annotations
+
+import torch
+
+STORAGES = ("fp32", "fp16", "int8")
+SCALE = ".scale"
+# Smaller tensors are norms, gates and biases: they weigh nothing and are the most sensitive.
+SMALLEST_PACKED = 4096
+
+
+def pack_weights(weights: dict[str, torch.Tensor], storage: str) -> dict[str, torch.Tensor]:
+    """Weights as they are written."""
+    packed: dict[str, torch.Tensor] = {}
+    for name, value in weights.items():
+        value = value.detach().cpu().contiguous()
+        large = value.ndim == 2 and value.numel() >= SMALLEST_PACKED and value.is_floating_point()
+        if storage == "int8" and large:
+            scale = value.float().abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127  # (rows, 1)
+            packed[name] = (value.float() / scale).round().clamp(-127, 127).to(torch.int8)
+            packed[name + SCALE] = scale
+        elif storage != "fp32" and value.is_floating_point() and value.numel() >= SMALLEST_PACKED:
+            packed[name] = value.to(torch.float16)
+        else:
+            packed[name] = value.clone()
+    return packed
+
+
+def unpack_weights(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as they are used, in fp32."""
+    weights: dict[str, torch.Tensor] = {}
+    for name, value in packed.items():
+        if name.endswith(SCALE) and name.removesuffix(SCALE) in packed:
+            continue
+        scale = packed.get(name + SCALE)
+        if scale is not None:
+            weights[name] = value.float() * scale
+        else:
+            weights[name] = value.float() if value.is_floating_point() else value
+    return weights

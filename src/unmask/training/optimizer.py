@@ -1,0 +1,64 @@
+"""AdamW with decay on matrices only, the learning rate's course, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from unmask.recipe import OptimizerSection
+
+
+def build_optimizer(module: nn.Module, section: OptimizerSection) -> torch.optim.AdamW:
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": section.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    kind = trained[0].device.type
+    return torch.optim.AdamW(
+        groups, lr=section.learning_rate, betas=section.betas, fused=kind in ("cpu", "cuda")
+    )
+
+
+def learning_rate(section: OptimizerSection, step: int, progress: float) -> float:
+    """Rate of 0-based `step`, at `progress` (0 to 1) of the whole run."""
+    top = section.learning_rate
+    if step < section.warmup_steps:
+        return top * (step + 1) / section.warmup_steps
+    progress = min(max(progress, 0.0), 1.0)
+    floor = section.final_share
+    if section.cooldown == "constant":
+        return top
+    if section.cooldown == "linear":
+        return top * (1 - (1 - floor) * progress)
+    return top * (floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class MovingAverage:
+    """Exponential moving average of the trained weights; young averages forget faster."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.source = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.weights = {name: p.detach().clone() for name, p in self.source.items()}
+
+    def update(self, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.weights.values()), [p.detach() for p in self.source.values()], 1 - decay)
+
+    def swap(self) -> None:
+        """Exchange the averaged and the present weights; a second call undoes the first."""
+        for name, parameter in self.source.items():
+            held = parameter.data
+            parameter.data = self.weights[name]
+            self.weights[name] = held
