@@ -1,6 +1,6 @@
 """How close the recovered tokens and texts are to the true ones, row by row.
 
-Tokens are given without padding. Values lie in 0 ... 1 and more is better, except the length error, which counts tokens.
+Tokens are given without padding. Values lie in 0 ... 1, more is better, except the length error, which counts tokens.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Attacks against held-out text: figures with intervals, records per row, tables."""

@@ -1,0 +1,129 @@
+"""The texts that an attack is measured on: sampled, cut to the model's length, and turned into vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unmask.errors import InputError
+from unmask.records import VectorBatch
+from unmask.runtime import stream_for
+
+if TYPE_CHECKING:
+    from unmask.encoders.base import Encoder
+    from unmask.text.tokens import TextTokenizer
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Texts, the tokens that an attack should find, and the vectors that it is given."""
+
+    rows: tuple[str, ...]  # what each text is called: its place among the texts that were given
+    texts: tuple[str, ...]
+    ids: tuple[tuple[int, ...], ...]
+    vectors: np.ndarray  # (texts, dimension) float32
+    given: int  # texts there were to choose from
+    cut: int  # texts that were longer than the model's length
+    with_unknown: int  # texts with a token that the tokenizer does not know; they count, and cannot be found whole
+    empty: int  # texts without any token that the tokenizer knows, left out
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def batches(self, size: int) -> Iterator[VectorBatch]:
+        for start in range(0, len(self), size):
+            yield VectorBatch(self.vectors[start : start + size], self.rows[start : start + size], start)
+
+
+def hold_out(
+    texts: Sequence[str],
+    tokenizer: TextTokenizer,
+    encoder: Encoder,
+    length: int,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    on_progress: Progress = no_progress,
+) -> HeldOut:
+    """Take at most `limit` texts, each with the same chance, cut them to `length` tokens, and embed what is left.
+
+    The encoder sees the text of the tokens that are the target, as in training.
+    """
+    rows = _sample(len(texts), limit, seed)
+    targets = [
+        target for target in _targets([texts[row] for row in rows], rows, tokenizer, length) if target.text.strip()
+    ]
+    if not targets:
+        raise InputError(
+            f"{len(rows)} texts of which nothing is left by tokenizer '{tokenizer.name}', expected text that it knows; "
+            "check the file, and that the right key was read"
+        )
+    kept = tuple(target.text for target in targets)
+    return HeldOut(
+        rows=tuple(target.row for target in targets),
+        texts=kept,
+        ids=tuple(target.ids for target in targets),
+        vectors=embed(encoder, kept, batch_size, on_progress, "embedding the texts"),
+        given=len(texts),
+        cut=sum(target.is_cut for target in targets),
+        with_unknown=sum(tokenizer.unknown_id in target.ids for target in targets),
+        empty=len(rows) - len(targets),
+    )
+
+
+def embed(
+    encoder: Encoder,
+    texts: Sequence[str],
+    batch_size: int,
+    on_progress: Progress = no_progress,
+    stage: str = "embedding",
+) -> np.ndarray:
+    """(texts, dimension) vectors; a text without a character gets the zero vector and is not sent."""
+    vectors = np.zeros((len(texts), encoder.dimension), dtype=np.float32)
+    to_send = [row for row, text in enumerate(texts) if text.strip()]
+    for start in range(0, len(to_send), batch_size):
+        some = to_send[start : start + batch_size]
+        vectors[some] = encoder.encode([texts[row] for row in some])
+        on_progress(stage, start + len(some), len(to_send))
+    return vectors
+
+
+def _sample(count: int, limit: int | None, seed: int) -> list[int]:
+    """Row numbers in their order."""
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}, expected at least 1; leave it out to take every text")
+    if not count:
+        raise InputError("0 texts, expected at least 1; check the file")
+    if limit is None or limit >= count:
+        return list(range(count))
+    chosen: list[int] = np.sort(stream_for(seed).choice(count, size=limit, replace=False)).tolist()
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Target:
+    row: str
+    text: str
+    ids: tuple[int, ...]
+    is_cut: bool
+
+
+def _targets(texts: Sequence[str], rows: Sequence[int], tokenizer: TextTokenizer, length: int) -> Iterator[_Target]:
+    """The tokens to be found and their text, which a tokenizer may read back in other pieces than the cut left."""
+    whole = tokenizer.encode(texts)
+    cut_texts = tokenizer.decode_all(ids[:length] for ids in whole)
+    for row, ids, text, reread in zip(rows, whole, cut_texts, tokenizer.encode(cut_texts), strict=True):
+        cut = ids[:length]
+        # Decoding drops what the tokenizer did not know; it was in the owner's text, so it stays in the target.
+        is_stable = tokenizer.unknown_id not in cut and 0 < len(reread) <= length
+        yield _Target(str(row), text, tuple(reread if is_stable else cut), len(ids) > length)
