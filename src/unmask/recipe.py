@@ -176,6 +176,14 @@ class TrainingSection(Section):
         return self
 
 
+class ExpectedSection(Section):
+    """Sizes of what the recipe names, for counting parameters where the hub cannot be reached."""
+
+    vocabulary_size: int | None = None
+    dimension: int | None = None
+    stock_config: dict[str, Any] = {}  # the backbone's own configuration, as far as it decides sizes
+
+
 class Recipe(Section):
     name: str
     summary: str = ""
@@ -187,6 +195,7 @@ class Recipe(Section):
     denoiser: DenoiserSection = DenoiserSection()
     schedule: ScheduleSection = ScheduleSection()
     training: TrainingSection
+    expected: ExpectedSection = ExpectedSection()
 
 
 def recipe_folder() -> Path:

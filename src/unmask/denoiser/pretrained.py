@@ -116,7 +116,9 @@ class PretrainedTransformer(Backbone):
         bias = getattr(decoder, "bias", None)
         self.bias = nn.Parameter(torch.zeros(rows) if bias is None else bias.detach().clone())
         if head_path is None:
-            self.transform: nn.Module = FreshHead(self.hidden, float(model.get_input_embeddings().weight.detach().norm(dim=1).mean()))
+            table = model.get_input_embeddings().weight.detach()
+            row_norm = 1.0 if weights is None else float(table.norm(dim=1).mean())
+            self.transform: nn.Module = FreshHead(self.hidden, row_norm)
         else:
             # With the table taken out, what is left of the head is the transform before it.
             self.transform = model.get_submodule(head_path)

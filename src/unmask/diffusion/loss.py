@@ -75,7 +75,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         hidden = table.shape[1]
         total = torch.zeros((), device=features.device)
         grad_features = torch.empty_like(features)
-        grad_table = torch.zeros((0, 0))
+        grad_table: torch.Tensor | None = None
         grad_bias = torch.zeros((len(bias),), device=bias.device)
         wide_table = _widen_table(table, bias, features.dtype)
         for start in range(0, len(features), CHUNK_ROWS):
@@ -90,10 +90,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_features[part] = (pulled - table[target].float() * weight).to(features.dtype)
             of_wide = exponentials.T @ (rows.float() * share).to(rows.dtype)  # (vocabulary, hidden + SPARE)
             of_table = of_wide[:, :hidden].float()
-            grad_table = of_table if start == 0 else grad_table.add_(of_table)
+            grad_table = of_table if grad_table is None else grad_table.add_(of_table)
             grad_table.index_add_(0, target, rows[:, :hidden].float() * -weight)
             grad_bias += of_wide[:, hidden]
             grad_bias.index_add_(0, target, -weight[:, 0])
+        if grad_table is None:
+            grad_table = torch.zeros(table.shape, device=table.device)
         ctx.save_for_backward(grad_features, grad_table, grad_bias)
         return total
 
