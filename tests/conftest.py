@@ -9,6 +9,8 @@ from hypothesis import settings
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Tiny products gain nothing from threads, and threads that wait for each other on a busy machine cost minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")

@@ -1,0 +1,173 @@
+"""The one decode loop: ask the policy, run the network once, propose, reveal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+
+from unmask.decoding import DECODERS, DEFAULT_DECODER
+from unmask.decoding.options import DecodeOptions
+from unmask.decoding.policy import Canvas, Policy, StepPlan
+from unmask.decoding.proposals import Proposals, Readings, positions_at_once, propose, read_logits
+from unmask.decoding.state import DecodeState
+from unmask.denoiser.conditioning import Condition
+from unmask.diffusion.schedules import LinearSchedule, Schedule, decoding_schedule
+from unmask.records import DecodeStep
+from unmask.runtime import autocast
+
+if TYPE_CHECKING:
+    from unmask.denoiser.network import Denoiser
+
+
+class Decoding:
+    """Rows being decoded together. Rows may join before any step and be taken out after any.
+
+    `dtype` is what matrix products are made in; None leaves that as the caller has set it.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        decoder: str = DEFAULT_DECODER,
+        options: DecodeOptions | None = None,
+        schedule: Schedule | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.denoiser = denoiser
+        self.options = options or DecodeOptions()
+        self.canvas = Canvas(denoiser.length, denoiser.mask_id, denoiser.pad_id)
+        schedule = decoding_schedule(schedule or LinearSchedule())
+        self.policy: Policy = DECODERS.resolve(decoder)(self.options, self.canvas, schedule)
+        self.state: DecodeState | None = None
+        self.condition: Condition | None = None
+        self._dtype = dtype
+        self._steps_taken = 0
+
+    @torch.no_grad()
+    def join(
+        self, vectors: torch.Tensor | Condition, row_keys: Sequence[int], tokens: torch.Tensor | None = None
+    ) -> None:
+        """Add rows: vectors (rows, dimension) or their condition, a key per row for its random stream, and a text to
+        start from, (rows, length) with mask_id where it is open; without one everything is open."""
+        device = self.denoiser.device
+        if isinstance(vectors, torch.Tensor):
+            with self._precision():
+                condition = self.denoiser.condition(vectors.to(device))
+        else:
+            condition = vectors
+        if tokens is None:
+            tokens = torch.full((len(row_keys), self.canvas.length), self.canvas.mask_id, device=device)
+        state = DecodeState.fresh(tokens.to(device), self.canvas.mask_id, self.options.seed, row_keys)
+        self.policy.begin(state)
+        if self.state is None or self.condition is None:
+            self.state, self.condition = state, condition
+        else:
+            self.state = self.state.extend(state)
+            self.condition = Condition.concatenate([self.condition, condition])
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only; `rows` is an index tensor."""
+        if self.state is not None and self.condition is not None:
+            self.state, self.condition = self.state.select(rows), self.condition.select(rows)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state is None or bool(self.state.finished.all())
+
+    @torch.no_grad()
+    def advance(self) -> DecodeStep:
+        """One step of every row that is not finished."""
+        assert self.state is not None and self.condition is not None, "no row has joined"
+        rows = (~self.state.finished).nonzero()[:, 0]
+        active = self.state.select(rows)
+        plan = self.policy.plan(active)
+        asked = plan.positions.any(dim=1)  # (rows,)
+        proposals = self._propose(active, plan, asked, rows)
+        set_now = self.policy.apply(active, plan, proposals)  # (rows, length)
+        active.step += 1
+        active.passes += asked
+        active.finished |= active.step >= active.total
+        self.state.write(rows, active)
+        self._steps_taken += 1
+        is_new = torch.zeros_like(self.state.tokens, dtype=torch.bool)
+        is_new[rows] = set_now
+        return self.snapshot(is_new)
+
+    def snapshot(self, is_new: torch.Tensor | None = None) -> DecodeStep:
+        """What is known now, as a record of its own."""
+        assert self.state is not None, "no row has joined"
+        state = self.state
+        return DecodeStep(
+            step=self._steps_taken,
+            total_steps=max(int(state.total.max()) if len(state) else 0, self._steps_taken),
+            tokens=state.tokens.clone(),
+            is_new=torch.zeros_like(state.tokens, dtype=torch.bool) if is_new is None else is_new,
+            confidence=state.confidence.clone(),
+            forward_passes=state.passes.clone(),
+        )
+
+    def _propose(self, active: DecodeState, plan: StepPlan, asked: torch.Tensor, rows: torch.Tensor) -> Proposals:
+        """Proposals for the active rows; only the rows that asked go through the network."""
+        proposals = Proposals(torch.full_like(active.tokens, self.canvas.mask_id), torch.zeros_like(active.confidence))
+        if not bool(asked.any()):
+            return proposals
+        chosen = asked.nonzero()[:, 0]
+        tokens, positions, by_token = active.tokens[chosen], plan.positions[chosen], plan.by_token[chosen]
+        uniforms = active.select(chosen).draw(self.canvas.length) if self.options.temperature > 0 else None
+        readings = self._read(tokens, positions, by_token, plan.time[chosen], rows[chosen], uniforms)
+        found = propose(readings, tokens, positions, by_token, self.canvas.pad_id, self.canvas.mask_id)
+        proposals.tokens[chosen], proposals.confidence[chosen] = found.tokens, found.confidence
+        return proposals
+
+    def _read(
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        by_token: torch.Tensor,
+        time: torch.Tensor,
+        rows: torch.Tensor,
+        uniforms: torch.Tensor | None,
+    ) -> Readings:
+        """One pass of the network, then its output head in pieces, so that memory stays bounded."""
+        assert self.condition is not None
+        whole = len(rows) == self.condition.batch_size
+        condition = self.condition if whole else self.condition.select(rows)
+        drawn = None if uniforms is None else uniforms[positions]  # (positions,)
+        competes = by_token[:, None].expand_as(positions)[positions]  # (positions,)
+        parts = []
+        with self._precision():
+            features = self.denoiser.features(tokens, positions, condition, time if self.denoiser.uses_time else None)
+            size = positions_at_once(self.denoiser.vocabulary_size, features.device)
+            for start in range(0, len(features), size):
+                part = slice(start, start + size)
+                logits = self.denoiser.logits(features[part])  # (part, vocabulary)
+                of_part = None if drawn is None else drawn[part]
+                parts.append(read_logits(logits, self.canvas.pad_id, self.options, of_part, competes[part]))
+        return Readings.concatenate(parts)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
+
+
+def decode(
+    denoiser: Denoiser,
+    vectors: torch.Tensor | Condition,
+    decoder: str = DEFAULT_DECODER,
+    options: DecodeOptions | None = None,
+    row_keys: Sequence[int] | None = None,
+    schedule: Schedule | None = None,
+    dtype: torch.dtype | None = None,
+) -> Iterator[DecodeStep]:
+    """Decode vectors (batch, dimension) or their condition, one record per step for the whole batch.
+
+    `row_keys` name each row's random stream (0, 1, 2, … if left out), so that a row comes out the same in any batch.
+    `schedule` is the one the denoiser was trained with.
+    """
+    count = len(vectors) if isinstance(vectors, torch.Tensor) else vectors.batch_size
+    decoding = Decoding(denoiser, decoder, options, schedule, dtype)
+    decoding.join(vectors, range(count) if row_keys is None else row_keys)
+    while not decoding.is_finished:
+        yield decoding.advance()

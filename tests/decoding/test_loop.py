@@ -1,0 +1,197 @@
+"""What holds for every decoder there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from unmask.decoding import DECODERS, DecodeOptions, Decoding, decode
+from unmask.denoiser.network import Denoiser
+from unmask.diffusion.schedules import ExponentialSchedule
+from unmask.errors import UnknownName
+from unmask.records import DecodeStep
+
+every_decoder = pytest.mark.parametrize("decoder", DECODERS.names)
+OPTIONS = {
+    "likeliest": DecodeOptions(steps=5),
+    "drawn": DecodeOptions(steps=5, temperature=1.0, seed=3),
+    "nucleus": DecodeOptions(steps=5, temperature=1.5, top_p=0.8, seed=3),
+    "cosine_threshold": DecodeOptions(
+        steps=7, temperature=0.7, counts="cosine", remask_mode="threshold", remask_share=0.3
+    ),
+    "resampled": DecodeOptions(steps=4, temperature=1.0, resample_all=True),
+}
+every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+
+
+def run(denoiser: Denoiser, vectors: torch.Tensor, decoder: str, options: DecodeOptions, keys: list[int]) -> DecodeStep:
+    *_, last = decode(denoiser, vectors, decoder, options, keys)
+    return last
+
+
+@every_decoder
+@every_option
+def test_a_row_comes_out_the_same_alone_in_any_batch_and_in_any_order(
+    denoiser: Denoiser, vectors: torch.Tensor, decoder: str, options: DecodeOptions
+) -> None:
+    keys = [10, 11, 12, 13, 14, 15, 16]
+    together = run(denoiser, vectors, decoder, options, keys)
+    turned = run(denoiser, vectors.flip(0), decoder, options, keys[::-1])
+    assert torch.equal(together.tokens, turned.tokens.flip(0))
+    for size in (1, 3):
+        for start in range(0, 7, size):
+            part = run(denoiser, vectors[start : start + size], decoder, options, keys[start : start + size])
+            assert torch.equal(part.tokens, together.tokens[start : start + size])
+            assert torch.equal(part.forward_passes, together.forward_passes[start : start + size])
+            torch.testing.assert_close(part.confidence, together.confidence[start : start + size])
+
+
+@every_decoder
+@every_option
+def test_rows_that_join_later_come_out_as_if_alone(
+    denoiser: Denoiser, vectors: torch.Tensor, decoder: str, options: DecodeOptions
+) -> None:
+    expected = run(denoiser, vectors, decoder, options, list(range(7)))
+    decoding = Decoding(denoiser, decoder, options)
+    decoding.join(vectors[:3], [0, 1, 2])
+    decoding.advance()
+    decoding.advance()
+    decoding.join(denoiser.condition(vectors[3:]), [3, 4, 5, 6])
+    while not decoding.is_finished:
+        last = decoding.advance()
+    assert torch.equal(last.tokens, expected.tokens)
+    assert torch.equal(last.forward_passes, expected.forward_passes)
+
+
+@every_decoder
+def test_rows_that_are_taken_out_leave_the_others_alone(
+    denoiser: Denoiser, vectors: torch.Tensor, decoder: str
+) -> None:
+    expected = run(denoiser, vectors, decoder, OPTIONS["drawn"], list(range(7)))
+    decoding = Decoding(denoiser, decoder, OPTIONS["drawn"])
+    decoding.join(vectors, range(7))
+    decoding.advance()
+    decoding.keep(torch.tensor([5, 1]))
+    while not decoding.is_finished:
+        last = decoding.advance()
+    assert torch.equal(last.tokens, expected.tokens[[5, 1]])
+
+
+@every_decoder
+@every_option
+def test_steps_tell_a_consistent_story(
+    kit: Any, denoiser: Denoiser, vectors: torch.Tensor, decoder: str, options: DecodeOptions
+) -> None:
+    before = torch.full((7, kit.LENGTH), kit.MASK)
+    passes = torch.zeros(7, dtype=torch.int64)
+    for number, step in enumerate(decode(denoiser, vectors, decoder, options), start=1):
+        assert step.step == number <= step.total_steps
+        visible = step.tokens != kit.MASK
+        assert torch.equal(step.confidence > 0, visible)
+        assert bool((step.confidence <= 1.0001).all())
+        appeared = visible & (step.tokens != before)
+        assert not bool((appeared & ~step.is_new).any())
+        assert not bool((step.is_new & ~visible).any())
+        spent = step.forward_passes - passes
+        assert bool(((spent == 0) | (spent == 1)).all())
+        assert not bool((step.is_new.any(1) & (spent == 0)).any())
+        # Words, then padding, also while there are holes.
+        last_word = torch.where(visible & (step.tokens != kit.PAD), torch.arange(kit.LENGTH), -1).amax(1)
+        first_pad = torch.where(visible & (step.tokens == kit.PAD), torch.arange(kit.LENGTH), kit.LENGTH).amin(1)
+        assert bool((last_word < first_pad).all())
+        before, passes = step.tokens, step.forward_passes
+    assert bool((before != kit.MASK).all())
+
+
+@every_decoder
+@every_option
+def test_no_special_token_is_ever_produced(
+    kit: Any, vectors: torch.Tensor, decoder: str, options: DecodeOptions
+) -> None:
+    pushy = kit.make_denoiser()
+    pushy.backbone.bias[list(kit.SPACE.forbidden_ids)] = 1e6
+    forbidden = torch.tensor(kit.SPACE.forbidden_ids)
+    for step in decode(pushy, vectors, decoder, options):
+        visible = step.tokens[step.tokens != kit.MASK]
+        assert not bool(torch.isin(visible, forbidden).any())
+    assert not bool(torch.isin(step.tokens, forbidden).any())
+
+
+@every_decoder
+@every_option
+def test_a_clear_script_is_read_out(kit: Any, decoder: str, options: DecodeOptions) -> None:
+    words = [7, 8, 7, 20, 31]
+    scripted = kit.ScriptedDenoiser(kit.script(words, [40.0] * kit.LENGTH))
+    *_, last = decode(scripted, kit.AnyCondition(2), decoder, options)  # type: ignore[arg-type]
+    assert last.tokens.tolist() == [words + [kit.PAD] * (kit.LENGTH - 5)] * 2
+    assert bool((last.confidence > 0.99).all())
+
+
+@every_decoder
+def test_a_text_may_fill_the_whole_length_or_nothing(kit: Any, decoder: str) -> None:
+    for words in ([5 + place for place in range(kit.LENGTH)], []):
+        scripted = kit.ScriptedDenoiser(kit.script(words))
+        *_, last = decode(scripted, kit.AnyCondition(1), decoder, DecodeOptions())  # type: ignore[arg-type]
+        assert last.tokens[0].tolist() == words + [kit.PAD] * (kit.LENGTH - len(words))
+
+
+@every_decoder
+def test_seeds_and_keys_decide_what_is_drawn(denoiser: Denoiser, vectors: torch.Tensor, decoder: str) -> None:
+    def tokens(seed: int, keys: list[int]) -> torch.Tensor:
+        return run(denoiser, vectors, decoder, DecodeOptions(temperature=2.0, seed=seed), keys).tokens
+
+    first = tokens(0, list(range(7)))
+    assert torch.equal(first, tokens(0, list(range(7))))
+    assert not torch.equal(first, tokens(1, list(range(7))))
+    assert not torch.equal(first, tokens(0, list(range(100, 107))))
+
+
+@every_decoder
+def test_tokens_that_are_given_stay_and_bind_the_end(
+    kit: Any, denoiser: Denoiser, vectors: torch.Tensor, decoder: str
+) -> None:
+    given = torch.full((7, kit.LENGTH), kit.MASK)
+    given[:, 6], given[:, 9] = 30, kit.PAD
+    decoding = Decoding(denoiser, decoder, DecodeOptions(steps=4, remask_share=0.0, restart_t=1e-6, temperature=1.0))
+    decoding.join(vectors, range(7), given)
+    while not decoding.is_finished:
+        last = decoding.advance()
+    assert bool((last.tokens[:, 6] == 30).all() & (last.tokens[:, 9:] == kit.PAD).all())
+    assert not bool((last.tokens[:, :6] == kit.PAD).any())
+
+
+@every_decoder
+def test_logits_are_asked_only_where_something_is_masked(kit: Any, decoder: str) -> None:
+    scripted = kit.ScriptedDenoiser(kit.script([7, 8, 9]))
+    *_, last = decode(scripted, kit.AnyCondition(3), decoder, DecodeOptions(remask_share=0.2))  # type: ignore[arg-type]
+    for ids, positions in zip(scripted.seen, scripted.asked, strict=True):
+        assert not bool((positions & (ids != kit.MASK)).any())
+        assert bool(positions.any(1).all()), "a row that asks for nothing should not be in the pass"
+    assert sum(len(ids) for ids in scripted.seen) == int(last.forward_passes.sum())
+
+
+@every_decoder
+def test_a_denoiser_with_time_and_one_with_a_lexical_head_decode_in_bf16_too(
+    kit: Any, vectors: torch.Tensor, decoder: str
+) -> None:
+    for variant in (kit.make_denoiser(time=True), kit.make_denoiser(lexical=True)):
+        schedule = ExponentialSchedule(5.0)
+        *_, last = decode(variant, vectors, decoder, DecodeOptions(), schedule=schedule, dtype=torch.bfloat16)
+        assert bool((last.tokens != kit.MASK).all())
+
+
+@every_decoder
+def test_the_head_in_pieces_gives_what_it_gives_whole(
+    denoiser: Denoiser, vectors: torch.Tensor, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(denoiser, vectors, decoder, OPTIONS["drawn"], list(range(7)))
+    monkeypatch.setattr("unmask.decoding.loop.positions_at_once", lambda vocabulary_size, device: 5)
+    pieces = run(denoiser, vectors, decoder, OPTIONS["drawn"], list(range(7)))
+    assert torch.equal(whole.tokens, pieces.tokens)
+
+
+def test_an_unknown_decoder_is_named_with_its_neighbour(denoiser: Denoiser, vectors: torch.Tensor) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'confidence'"):
+        next(decode(denoiser, vectors, "confidense"))
