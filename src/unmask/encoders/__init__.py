@@ -41,7 +41,7 @@ ENCODERS: Registry[Encoder] = Registry(
 )
 
 
-def load_encoder(section_or_name: EncoderSection | str, **overrides: Any) -> Encoder:
+def load_encoder(section_or_name: EncoderSection | str, *, device: str = "auto", **overrides: Any) -> Encoder:
     """Load an encoder from a recipe's section, a registered name, or a model's folder or hub name.
 
     `overrides` are keys of the section, such as `prompt` or `truncate_dim`; None leaves a key as it is.
@@ -51,10 +51,8 @@ def load_encoder(section_or_name: EncoderSection | str, **overrides: Any) -> Enc
     from unmask.recipe import EncoderSection
 
     changes = {key: value for key, value in overrides.items() if value is not None}
-    if isinstance(section_or_name, str):
-        base = _section_of_name(section_or_name)
-    else:
-        base = section_or_name.model_dump()
+    given = section_or_name
+    base = _section_of_name(given) if isinstance(given, str) else given.model_dump()
     try:
         section = EncoderSection.model_validate({**base, **changes})
     except ValidationError as error:
@@ -64,7 +62,7 @@ def load_encoder(section_or_name: EncoderSection | str, **overrides: Any) -> Enc
             f"encoder setting '{key}' is {first.get('input')!r}: {first['msg']}; "
             f"known settings: {', '.join(EncoderSection.model_fields)}"
         ) from error
-    return ENCODERS.resolve(section.name).from_section(section)
+    return ENCODERS.resolve(section.name).from_section(section, device=device)
 
 
 def _section_of_name(name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from unmask.errors import EncoderError
+from unmask.errors import EncoderError, InputError
 
 
 @runtime_checkable
@@ -37,6 +37,19 @@ class Encoder(Protocol):
         """Vectors in the order of the texts, (texts, dimension) float32."""
 
 
+def check_texts(texts: Sequence[str]) -> list[str]:
+    """The texts as a list, or a sentence on which of them is none."""
+    if isinstance(texts, str):
+        raise InputError("encode takes a list of texts and was given one text; put it in brackets")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text number {number} is {type(text).__name__}, expected a text; remove or mend it")
+        if not _is_encodable(text):
+            raise InputError(f"text number {number} holds half a surrogate pair, so it is not valid Unicode; mend it")
+    return texts
+
+
 def check_answer(values: np.ndarray, texts: int, dimension: int, name: str) -> np.ndarray:
     """The vectors an encoder gave back, as float32, or a sentence on what is wrong with them."""
     if values.shape != (texts, dimension):
@@ -52,3 +65,11 @@ def check_answer(values: np.ndarray, texts: int, dimension: int, name: str) -> n
             f"(the first is number {int(np.argmin(finite))}); run it with precision fp32"
         )
     return values
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

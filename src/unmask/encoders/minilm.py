@@ -54,10 +54,13 @@ class MinilmEncoder(SentenceTransformersEncoder):
         )
 
     @classmethod
-    def from_section(cls, section: EncoderSection) -> MinilmEncoder:
+    def from_section(cls, section: EncoderSection, device: str = "auto") -> MinilmEncoder:
         return cls(
             prompt=section.prompt,
+            task=section.task,
             truncate_dim=section.truncate_dim,
+            normalize=section.normalize,
             precision=section.precision,
             batch_size=section.batch_size,
+            device=device,
         )
