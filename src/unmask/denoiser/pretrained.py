@@ -128,6 +128,7 @@ class PretrainedTransformer(Backbone):
         self.model = model.base_model
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
+        self.attention: str | None = None  # a choice of Hugging Face's names instead of the device's best
         self._modulation: torch.Tensor | None = None
         self._look: MemoryLook | None = None
         self._attach(find_family(self.model))
@@ -142,7 +143,7 @@ class PretrainedTransformer(Backbone):
         return self.bias
 
     def forward(self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None) -> torch.Tensor:
-        wanted = attention_implementation(ids.device)
+        wanted = self.attention or attention_implementation(ids.device)
         if self.config._attn_implementation != wanted:
             self.model.set_attn_implementation(wanted)
         self._modulation, self._look = modulation, look

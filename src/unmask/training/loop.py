@@ -18,7 +18,7 @@ from unmask.denoiser.build import build_denoiser, parameter_counts, token_space
 from unmask.denoiser.checkpoint import save_checkpoint
 from unmask.denoiser.network import Denoiser
 from unmask.diffusion.schedules import build_schedule
-from unmask.errors import CheckpointError, InterruptedRun
+from unmask.errors import CheckpointError, InterruptedRun, PairsError
 from unmask.files import make_folder, sha256_of_json, write_json
 from unmask.runtime import choose_device, choose_dtype, keep_freed_memory
 from unmask.training.data import BatchSource
@@ -119,6 +119,7 @@ def prepare_run(
 
     keep_freed_memory()
     pairs = PairsDataset.open(pairs_folder)
+    check_pairs_fit(pairs, recipe)
     accelerator = start_accelerator(device_name)
     device = accelerator.device if accelerator else choose_device(device_name)
     dtype = choose_dtype(recipe.training.precision, device)
@@ -144,6 +145,24 @@ def prepare_run(
         Validation.from_pairs(pairs, section.validation_rows, section.validation_decode_rows, section.batch_size, dtype),
         Journal(out / "log.jsonl", on_event), accelerator,
     )  # fmt: skip
+
+
+def check_pairs_fit(pairs: PairsDataset, recipe: Recipe) -> None:
+    """Texts may come from anywhere; what the network's shape and meaning rest on must be the recipe's."""
+    held = pairs.manifest
+    differing = [
+        f"{name} {found}, the recipe says {wanted}"
+        for name, found, wanted in (
+            ("length", held.length, recipe.text.length),
+            ("tokenizer", held.plan.get("tokenizer"), recipe.tokenizer.model_dump(mode="json")),
+        )
+        if found != wanted and not (name == "tokenizer" and found is None)
+    ]
+    if differing:
+        raise PairsError(
+            f"{pairs.folder.root} was prepared for another recipe: {'; '.join(differing)}; "
+            "prepare pairs with this recipe, or train with the other one"
+        )
 
 
 def start_accelerator(device_name: str) -> Any:
@@ -268,9 +287,9 @@ def _log_step(
     run: Run, parts: LossParts, norm: torch.Tensor, share: float, mark: tuple[float, int]
 ) -> tuple[float, int]:
     now, samples = time.monotonic(), run.progress.samples
-    values = {"loss": float(parts.denoising), "gradient_norm": float(norm)}
+    values = {"loss": float(parts.denoising.detach()), "gradient_norm": float(norm)}
     if parts.lexical is not None:
-        values["lexical_loss"] = float(parts.lexical)
+        values["lexical_loss"] = float(parts.lexical.detach())
     if not all(value == value and abs(value) != float("inf") for value in values.values()):
         raise CheckpointError(
             f"the loss is not a number at step {run.progress.step} ({values}); lower training.optimizer.learning_rate "

@@ -1,0 +1,138 @@
+"""Training runs: resumed bit for bit, learnt by heart, stopped cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unmask.decoding import DecodeOptions, decode
+from unmask.denoiser.checkpoint import load_checkpoint
+from unmask.errors import CheckpointError, InterruptedRun, PairsError
+from unmask.pairs.dataset import PairsDataset
+from unmask.training.journal import read_journal
+from unmask.training.loop import train
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run / "last").denoiser.state_dict()
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_twenty_steps_equal_ten_resumed_and_ten_more(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    whole = train(recipe_for(training__optimizer__cooldown="constant"), pairs, tmp_path / "whole")
+    half = recipe_for(training__optimizer__cooldown="constant", training__max_steps=10)
+    train(half, pairs, tmp_path / "parts")
+    parts = train(recipe_for(training__optimizer__cooldown="constant"), pairs, tmp_path / "parts", resume=True)
+    assert same(weights_of(whole), weights_of(parts))
+    losses = [
+        [event["loss"] for event in read_journal(run / "log.jsonl") if event["event"] == "step" and event["step"] > 10]
+        for run in (whole, parts)
+    ]
+    assert losses[0] and losses[0] == losses[1]
+
+
+def test_another_seed_gives_another_model(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    first = train(recipe_for(training__max_steps=3), pairs, tmp_path / "first")
+    second = train(recipe_for(training__max_steps=3, seed=8), pairs, tmp_path / "second")
+    assert not same(weights_of(first), weights_of(second))
+
+
+@pytest.mark.parametrize("backbone", ["lexical", "paper"])
+def test_sixty_four_sentences_are_learnt_to_exact_match_from_full_mask(
+    pairs: Path, recipe_for: Any, tmp_path: Path, backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(64)
+    monkeypatch.setattr(PairsDataset, "count", lambda self, split: 64 if split == "train" else 0)
+    changes: dict[str, Any] = {
+        "training__max_steps": 400, "training__batch_size": 64, "denoiser__dropout": 0.0, "training__ema": 0.9,
+        "training__save_every": 10_000, "denoiser__lexical__enabled": backbone == "lexical",
+    }  # fmt: skip
+    if backbone == "paper":
+        changes |= {"denoiser__conditioning__prefix": 0, "schedule": {"kind": "linear"}}
+    run = train(recipe_for(**changes), pairs, tmp_path / "run")
+    ids, vectors = PairsDataset.open(pairs).rows("train", rows)
+    last = None
+    denoiser = load_checkpoint(run / "last").denoiser
+    for last in decode(denoiser, torch.from_numpy(vectors), "sequential", DecodeOptions()):
+        pass
+    assert last is not None
+    assert (last.tokens.numpy() == ids).all(axis=1).mean() == 1.0
+
+
+def test_validation_keeps_the_best_and_logs_what_it_saw(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    run = train(recipe_for(), pairs, tmp_path / "run", on_event=events.append)
+    measured = [event for event in events if event["event"] == "validation"]
+    assert [event["step"] for event in measured] == [10, 20]
+    assert {"validation_loss", "validation_token_f1", "validation_exact_match"} <= set(measured[0])
+    best = min(measured, key=lambda event: event["validation_loss"])
+    assert load_checkpoint(run).manifest["progress"]["step"] == best["step"]
+    assert [event["event"] for event in read_journal(run / "log.jsonl")] == [event["event"] for event in events]
+
+
+def test_a_signal_stops_the_run_saved_and_resumable(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["step"] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(InterruptedRun, match=r"stopped at step 5; .*--resume"):
+        train(recipe_for(), pairs, tmp_path / "run", on_event=interrupt)
+    resumed = train(recipe_for(), pairs, tmp_path / "run", resume=True)
+    whole = train(recipe_for(), pairs, tmp_path / "whole")
+    assert same(weights_of(resumed), weights_of(whole))
+
+
+def test_a_second_run_into_the_same_folder_is_refused(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    train(recipe_for(training__max_steps=2), pairs, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="holds a training run already; go on with --resume"):
+        train(recipe_for(training__max_steps=4), pairs, tmp_path / "run")
+
+
+def test_resuming_with_another_recipe_is_refused(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    train(recipe_for(training__max_steps=2), pairs, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="trained with another recipe"):
+        train(recipe_for(training__batch_size=8), pairs, tmp_path / "run", resume=True)
+
+
+def test_a_truncated_state_is_called_damaged(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    train(recipe_for(training__max_steps=2), pairs, tmp_path / "run")
+    state = next((tmp_path / "run" / "state").glob("*.safetensors"))
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="damaged or missing"):
+        train(recipe_for(training__max_steps=4), pairs, tmp_path / "run", resume=True)
+
+
+def test_pairs_of_another_recipe_are_refused(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match=r"length"):
+        train(recipe_for(text__length=12), pairs, tmp_path / "run")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"not a number .*learning_rate"):
+        train(recipe_for(training__optimizer__learning_rate=1e30, training__optimizer__warmup_steps=0), pairs, tmp_path / "run")
+
+
+def test_accumulated_parts_take_the_rows_of_a_whole_batch(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    train(
+        recipe_for(training__batch_size=8, training__accumulate=4, training__max_samples=96), pairs, tmp_path / "run",
+        on_event=events.append,
+    )  # fmt: skip
+    assert events[-1]["event"] == "end" and events[-1]["step"] == 3 and events[-1]["samples"] == 96
+
+
+def test_minutes_end_a_run(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    recipe = recipe_for(training__max_steps=None, training__max_minutes=0.005)
+    events: list[dict[str, Any]] = []
+    train(recipe, pairs, tmp_path / "run", on_event=events.append)
+    assert events[-1]["event"] == "end" and events[-1]["seconds"] >= 0.3
