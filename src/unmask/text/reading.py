@@ -69,7 +69,9 @@ def parse_record(line: str, path: Path | str, number: int, key: str) -> dict[str
         raise InputError(f'{describe(path)} line {number} holds {type(record).__name__}, expected {{"{key}": "..."}}')
     if not isinstance(record.get(key), str):
         keys = ", ".join(record) or "none"
-        raise InputError(f"{describe(path)} line {number} has no text under '{key}' (keys there: {keys}); rename the key")
+        raise InputError(
+            f"{describe(path)} line {number} has no text under '{key}' (keys there: {keys}); rename the key"
+        )
     return record
 
 

@@ -7,8 +7,8 @@ import re
 
 _IDEOGRAPH = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _RULES = [
-    (re.compile(r"\s+([.,!?;:%)\]}])"), r"\1"),
-    (re.compile(r"([(\[{$#@])\s+"), r"\1"),
+    (re.compile(r"\s+([.,!?;:%)\]}”»…])"), r"\1"),
+    (re.compile(r"([(\[{$#@“‘«])\s+"), r"\1"),
     # Contractions and possessives: don ' t, we ' re, king ' s; and numbers: 3. 14, 1, 000, 10: 30.
     (re.compile(r"(?<=\w)\s*(['’])\s*(?=(?:t|s|m|d|re|ve|ll)\b)", re.IGNORECASE), r"\1"),
     (re.compile(r"(?<=\d)([.,:])\s+(?=\d)"), r"\1"),

@@ -1,0 +1,78 @@
+"""Reading pairs back: memory-mapped, any rows in any order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unmask.errors import PairsError
+from unmask.pairs.folder import SPLITS, TOKENIZER, PairsFolder
+from unmask.pairs.manifest import PairsManifest, read_manifest
+
+if TYPE_CHECKING:
+    from unmask.text.tokens import TextTokenizer
+
+
+class PairsDataset:
+    """A finished folder of pairs."""
+
+    def __init__(self, folder: PairsFolder, manifest: PairsManifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._arrays: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._ends = {split: np.cumsum(manifest.shards[split], dtype=np.int64) for split in SPLITS}
+
+    @classmethod
+    def open(cls, folder: Path | str) -> PairsDataset:
+        place = PairsFolder(folder)
+        return cls(place, read_manifest(place))
+
+    def count(self, split: str) -> int:
+        return self.manifest.count(split)
+
+    def rows(self, split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """ids (rows, length) int64 and vectors (rows, dimension) float32, in the order of `indices`."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if len(indices) and not (indices.min() >= 0 and indices.max() < self.count(split)):
+            raise PairsError(
+                f"row {int(indices.max())} was asked of the {split} part of {self.folder.root}, "
+                f"which has {self.count(split)} rows, counted from 0"
+            )
+        ids = np.empty((len(indices), self.manifest.length), np.int64)
+        vectors = np.empty((len(indices), self.manifest.dimension), np.float32)
+        shards = np.searchsorted(self._ends[split], indices, side="right")
+        for shard in np.unique(shards):
+            places = np.flatnonzero(shards == shard)
+            inside = indices[places] - (self._ends[split][shard] - self.manifest.shards[split][shard])
+            held_ids, held_vectors = self._shard(split, int(shard))
+            ids[places], vectors[places] = held_ids[inside], held_vectors[inside]
+        return ids, vectors
+
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer that the pairs were made with."""
+        from unmask.text.tokens import TextTokenizer
+
+        return TextTokenizer.load(self.folder.root / TOKENIZER)
+
+    def _shard(self, split: str, shard: int) -> tuple[np.ndarray, np.ndarray]:
+        if (split, shard) not in self._arrays:
+            rows = self.manifest.shards[split][shard]
+            self._arrays[split, shard] = (
+                _open_array(self.folder.tokens(split, shard), (rows, self.manifest.length)),
+                _open_array(self.folder.vectors(split, shard), (rows, self.manifest.dimension)),
+            )
+        return self._arrays[split, shard]
+
+
+def _open_array(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise PairsError(f"{path} cannot be read ({error}); copy the folder again or prepare it again") from error
+    if values.shape != shape:
+        raise PairsError(
+            f"{path} has shape {values.shape}, expected {shape}; copy the folder again or prepare it again"
+        )
+    return np.asarray(values) if values.size == 0 else values
