@@ -127,6 +127,7 @@ class LexicalSection(Section):
     bias: bool = True  # the head's scores enter the logits through a learned gate
     loss_weight: float = Field(0.1, ge=0)
     warmup_steps: int = Field(0, ge=0)  # first steps that train the head alone
+    warmup_learning_rate: float = Field(3e-3, gt=0)  # the head alone bears, and wants, far more than the network
 
 
 class DenoiserSection(Section):

@@ -260,7 +260,7 @@ def train_step(run: Run, ids: torch.Tensor, vectors: torch.Tensor, share: float)
     # Dropout and masks are functions of (seed, step, process): a resumed run draws the same.
     torch.manual_seed(run.recipe.seed * 1_000_003 + step * 64 + run.batches.rank)
     generator = torch.Generator(run.device).manual_seed(run.recipe.seed * 2_000_003 + step * 64 + run.batches.rank)
-    lexical_only = step < run.recipe.denoiser.lexical.warmup_steps
+    lexical_only = run.denoiser.lexical is not None and step < run.recipe.denoiser.lexical.warmup_steps
     pieces = zip(ids.chunk(section.accumulate), vectors.chunk(section.accumulate), strict=True)
     parts: LossParts | None = None
     for piece_ids, piece_vectors in pieces:
@@ -274,13 +274,22 @@ def train_step(run: Run, ids: torch.Tensor, vectors: torch.Tensor, share: float)
             run.accelerator.backward(loss)
     assert parts is not None
     norm = nn.utils.clip_grad_norm_(run.denoiser.parameters(), section.optimizer.clip_norm)
-    set_learning_rate(run.optimizer, learning_rate(section.optimizer, step, share))
+    set_learning_rate(run.optimizer, rate_of_step(run.recipe, step, share))
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     run.average.update(step)
     run.progress.step += 1
     run.progress.samples += run.rows_per_step
     return parts, norm
+
+
+def rate_of_step(recipe: Recipe, step: int, share: float) -> float:
+    """The learning rate; the network's own warm-up begins when the lexical head's is over."""
+    lexical = recipe.denoiser.lexical
+    head_steps = lexical.warmup_steps if lexical.enabled else 0
+    if step < head_steps:
+        return lexical.warmup_learning_rate * min(1.0, (step + 1) / 50)
+    return learning_rate(recipe.training.optimizer, step - head_steps, share)
 
 
 def _log_step(
