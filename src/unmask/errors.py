@@ -15,8 +15,8 @@ __all__ = [
     "OutputError",
     "PairsError",
     "RecipeError",
-    "UnmaskError",
     "UnknownName",
+    "UnmaskError",
     "VectorError",
 ]
 

@@ -100,7 +100,7 @@ def make_folder(path: Path | str) -> Path:
 
 def sha256_of_file(path: Path | str) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
+    with Path(path).open("rb") as handle:
         while block := handle.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -8,10 +8,14 @@ import pytest
 import torch
 
 VOCABULARY = 120
-SIZES = dict(
-    vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48,
-    max_position_embeddings=64,
-)  # fmt: skip
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+}
 
 
 def make_stock(kind: str, folder: Path) -> Path:

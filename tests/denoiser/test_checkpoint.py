@@ -65,7 +65,9 @@ def test_a_loaded_model_answers_as_the_saved_one(saved: Path, denoiser: Denoiser
     assert not any(parameter.requires_grad for parameter in checkpoint.denoiser.parameters())
 
 
-def test_saving_again_replaces_and_leaves_nothing_behind(saved: Path, denoiser: Denoiser, tokenizer: TextTokenizer) -> None:
+def test_saving_again_replaces_and_leaves_nothing_behind(
+    saved: Path, denoiser: Denoiser, tokenizer: TextTokenizer
+) -> None:
     denoiser.backbone.bias.data += 1
     save_checkpoint(saved, denoiser, tokenizer, recipe(), ENCODER, {"step": 4})
     assert torch.equal(answer(load_checkpoint(saved).denoiser), answer(denoiser))
@@ -110,14 +112,14 @@ def test_int8_rounds_each_row_to_within_half_a_step() -> None:
 
 
 def test_unknown_storage(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="int4.*fp32, fp16, int8"):
+    with pytest.raises(UnknownName, match=r"int4.*fp32, fp16, int8"):
         export_checkpoint(saved, tmp_path / "x", "int4")
 
 
 def test_a_truncated_file_is_called_damaged(saved: Path) -> None:
     weights = next(saved.glob("weights-*"))
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="is damaged .*copy it again"):
+    with pytest.raises(CheckpointError, match=r"is damaged .*copy it again"):
         load_checkpoint(saved)
 
 

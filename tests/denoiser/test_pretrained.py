@@ -115,12 +115,16 @@ def test_an_empty_network_is_built_from_the_stored_configuration(stock: Path) ->
     )
     again = build_denoiser(section, SPACE, LENGTH, DIMENSION, stock_config_of(denoiser)).eval()
     again.load_state_dict(denoiser.state_dict())
-    condition, everywhere, time = denoiser.condition(torch.ones(3, DIMENSION)), torch.ones_like(IDS).bool(), torch.rand(3)
+    condition, everywhere, time = (
+        denoiser.condition(torch.ones(3, DIMENSION)),
+        torch.ones_like(IDS).bool(),
+        torch.rand(3),
+    )
     torch.testing.assert_close(again(IDS, everywhere, condition, time), denoiser(IDS, everywhere, condition, time))
 
 
 def test_more_layers_than_there_are_is_refused(plain_bert: Path) -> None:
-    with pytest.raises(CheckpointError, match="has 3 layers.*first 9"):
+    with pytest.raises(CheckpointError, match=r"has 3 layers.*first 9"):
         wrap(plain_bert, layers=9)
 
 

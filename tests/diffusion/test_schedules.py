@@ -33,7 +33,9 @@ def test_alpha_starts_at_one_and_falls(kind: str) -> None:
     assert ((values >= 0) & (values <= 1)).all()
 
 
-@pytest.mark.parametrize(("kind", "end"), [("linear", 0.0), ("cosine", 0.0), ("exponential", 0.0067379), ("paper", 0.0067379)])
+@pytest.mark.parametrize(
+    ("kind", "end"), [("linear", 0.0), ("cosine", 0.0), ("exponential", 0.0067379), ("paper", 0.0067379)]
+)
 def test_alpha_ends_where_the_design_says(kind: str, end: float) -> None:
     assert schedule_of(kind).alpha(torch.tensor(1.0)).item() == pytest.approx(end, abs=1e-6)
 
@@ -73,7 +75,9 @@ def test_fixed_masks_its_ratio_at_any_time(ratio: float) -> None:
 
 def test_exact_k_masks_every_count_equally_and_some_rows_whole() -> None:
     length, rows = 8, 4000
-    masked = mask_batch(torch.zeros(rows, length, dtype=torch.long), MASK, schedule_of("exact_k", full_mask_share=0.2), generator())
+    masked = mask_batch(
+        torch.zeros(rows, length, dtype=torch.long), MASK, schedule_of("exact_k", full_mask_share=0.2), generator()
+    )
     shares = torch.bincount(masked.positions.sum(1), minlength=length + 1).float() / rows
     assert shares[0] == 0
     torch.testing.assert_close(shares[1:length], torch.full((length - 1,), 0.8 / length), atol=0.01, rtol=0)
@@ -120,7 +124,7 @@ def test_full_mask_hides_everything() -> None:
 def test_uniform_numbers_are_spread_over_the_batch() -> None:
     values = spread_uniform(100, generator(), torch.device("cpu")).sort().values
     assert (values.diff() - 0.01).abs().max() < 1e-5
-    assert 0 <= values.min() and values.max() < 1
+    assert values.min() >= 0 and values.max() < 1
 
 
 @pytest.mark.parametrize("kind", list(SCHEDULE_KINDS))

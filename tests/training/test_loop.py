@@ -60,11 +60,8 @@ def test_sixty_four_sentences_are_learnt_to_exact_match_from_full_mask(
         changes |= {"denoiser__conditioning__prefix": 0, "schedule": {"kind": "linear"}}
     run = train(recipe_for(**changes), pairs, tmp_path / "run")
     ids, vectors = PairsDataset.open(pairs).rows("train", rows)
-    last = None
     denoiser = load_checkpoint(run / "last").denoiser
-    for last in decode(denoiser, torch.from_numpy(vectors), "sequential", DecodeOptions()):
-        pass
-    assert last is not None
+    last = list(decode(denoiser, torch.from_numpy(vectors), "sequential", DecodeOptions()))[-1]
     assert (last.tokens.numpy() == ids).all(axis=1).mean() == 1.0
 
 
@@ -119,7 +116,8 @@ def test_pairs_of_another_recipe_are_refused(pairs: Path, recipe_for: Any, tmp_p
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"not a number .*learning_rate"):
-        train(recipe_for(training__optimizer__learning_rate=1e30, training__optimizer__warmup_steps=0), pairs, tmp_path / "run")
+        wild = recipe_for(training__optimizer__learning_rate=1e30, training__optimizer__warmup_steps=0)
+        train(wild, pairs, tmp_path / "run")
 
 
 def test_accumulated_parts_take_the_rows_of_a_whole_batch(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def test_the_rate_warms_up_and_cools_down(cooldown: Any) -> None:
     section = OptimizerSection(learning_rate=2.0, warmup_steps=10, cooldown=cooldown, final_share=0.1)
     rates = [learning_rate(section, step, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.2) and rates[9] == pytest.approx(2.0)
-    assert all(late <= early + 1e-12 for early, late in zip(rates[10:], rates[11:], strict=False))
+    assert all(late <= early + 1e-12 for early, late in itertools.pairwise(rates[10:]))
     assert rates[100] == pytest.approx(2.0 if cooldown == "constant" else 0.2)
 
 

@@ -49,7 +49,9 @@ def train(
         _print_counts(chosen, pairs, as_json)
         return
     if pairs is None:
-        raise InputError(f"--pairs is missing: run `unmask prepare {recipe} --out data/{chosen.name}` and give its folder")
+        raise InputError(
+            f"--pairs is missing: run `unmask prepare {recipe} --out data/{chosen.name}` and give its folder"
+        )
     from unmask.training.loop import train as run_training
 
     folder = out or Path("runs") / chosen.name
@@ -74,8 +76,8 @@ def event_writer(advance: Callable[..., None]) -> Callable[[dict[str, Any]], Non
         nonlocal shown
         if event["event"] == "start":
             note(
-                f"{event['trained_parameters']:,} of {event['parameters']:,} parameters trained on {event['rows']:,} rows, "
-                f"{event['device']}, {event['dtype']}, from step {event['step']:,}"
+                f"{event['trained_parameters']:,} of {event['parameters']:,} parameters trained on "
+                f"{event['rows']:,} rows, {event['device']}, {event['dtype']}, from step {event['step']:,}"
             )
         elif event["event"] == "step":
             advance(
@@ -84,7 +86,9 @@ def event_writer(advance: Callable[..., None]) -> Callable[[dict[str, Any]], Non
             )
             shown = 100 * event["share"]
         elif event["event"] == "validation":
-            figures = {name.removeprefix("validation_"): v for name, v in event.items() if name.startswith("validation_")}
+            figures = {
+                name.removeprefix("validation_"): v for name, v in event.items() if name.startswith("validation_")
+            }
             note(f"step {event['step']:,}: " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
 
     return write
@@ -98,4 +102,9 @@ def _print_counts(recipe: Any, pairs: Path | None, as_json: bool) -> None:
         print_json(found)
         return
     say(f"{recipe.name}: {recipe.summary}")
-    print_table([(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value)) for name, value in found.items()])
+    print_table(
+        [
+            (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+            for name, value in found.items()
+        ]
+    )

@@ -30,9 +30,7 @@ class Backbone(nn.Module, ABC):
         """(vocabulary,)"""
 
     @abstractmethod
-    def forward(
-        self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None
-    ) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None) -> torch.Tensor:
         """Final hidden states (batch, length, hidden) of ids (batch, length)."""
 
     @abstractmethod

@@ -42,9 +42,7 @@ def build_denoiser(
             config = load_config(section.backbone, folder, section.dropout)
         else:
             folder, config = None, restore_config(stock_config)
-        backbone: Any = PretrainedTransformer(
-            config, space.vocabulary_size, folder, section.backbone.trust_remote_code
-        )
+        backbone: Any = PretrainedTransformer(config, space.vocabulary_size, folder, section.backbone.trust_remote_code)
         freeze(backbone, section.backbone)
     else:
         from unmask.denoiser.scratch import ScratchTransformer

@@ -121,7 +121,11 @@ def load_checkpoint(
             f"{tokenizer.fingerprint[:12]}, expected {manifest['tokenizer']['fingerprint'][:12]}); restore the folder"
         )
     denoiser = build_denoiser(
-        recipe.denoiser, token_space(tokenizer), manifest["length"], manifest["dimension"], manifest["stock_config"] or {}
+        recipe.denoiser,
+        token_space(tokenizer),
+        manifest["length"],
+        manifest["dimension"],
+        manifest["stock_config"] or {},
     )
     _put_weights(denoiser, folder, manifest)
     denoiser.eval().requires_grad_(False)

@@ -91,12 +91,12 @@ class TimeFeatures(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.half = max(size // 2, 1)
+        self.frequencies = max(size // 2, 1)
 
     def forward(self, time: torch.Tensor) -> torch.Tensor:
-        steps = torch.arange(self.half, device=time.device) / self.half
-        angles = 1000.0 * time[:, None].float() * torch.exp(-math.log(10_000.0) * steps)  # (batch, half)
-        return torch.cat([angles.sin(), angles.cos()], dim=1)  # (batch, 2 * half)
+        steps = torch.arange(self.frequencies, device=time.device) / self.frequencies
+        angles = 1000.0 * time[:, None].float() * torch.exp(-math.log(10_000.0) * steps)  # (batch, frequencies)
+        return torch.cat([angles.sin(), angles.cos()], dim=1)  # (batch, 2 * frequencies)
 
 
 def modulate(states: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:

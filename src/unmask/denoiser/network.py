@@ -43,7 +43,9 @@ class Denoiser(nn.Module):
         self.vector = VectorProjection(dimension, conditioning.projection_hidden or hidden, hidden)
         self.modulator = Modulator(hidden, backbone.block_count, hidden) if conditioning.adaln else None
         self.time_features = TimeFeatures(hidden) if conditioning.time else None
-        self.time_modulator = Modulator(2 * max(hidden // 2, 1), backbone.block_count, hidden) if conditioning.time else None
+        self.time_modulator = (
+            Modulator(2 * max(hidden // 2, 1), backbone.block_count, hidden) if conditioning.time else None
+        )
         self.prefix_count = conditioning.prefix
         self.prefix = nn.Linear(hidden, conditioning.prefix * hidden) if conditioning.prefix else None
         self.lexical = LexicalHead(dimension, lexical.hidden, hidden, rows) if lexical.enabled else None
@@ -206,5 +208,3 @@ class Denoiser(nn.Module):
             for projection in (self.memory_keys, self.memory_values)
         ]
         return keys + spent * marks[0], values + spent * marks[1]
-
-

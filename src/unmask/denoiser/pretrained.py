@@ -34,7 +34,14 @@ class Family:
 
 
 FAMILIES = (
-    Family("encoder.layer", "attention.output.LayerNorm", "attention.output.dense", "output.LayerNorm", "output.dense", False),
+    Family(
+        "encoder.layer",
+        "attention.output.LayerNorm",
+        "attention.output.dense",
+        "output.LayerNorm",
+        "output.dense",
+        False,
+    ),
     Family("layers", "attn_norm", "attn.Wo", "mlp_norm", "mlp.Wo", True),
 )
 
@@ -104,13 +111,19 @@ def load_config(section: PretrainedBackbone, folder: Path | str, dropout: float)
 class PretrainedTransformer(Backbone):
     """A stock model whose blocks are modulated through hooks, so that its weights keep their names."""
 
-    def __init__(self, config: Any, vocabulary_size: int, weights: Path | str | None, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self, config: Any, vocabulary_size: int, weights: Path | str | None, trust_remote_code: bool = False
+    ) -> None:
         super().__init__()
         model, head_path = _load_stock(config, weights, trust_remote_code)
         if model.get_input_embeddings().num_embeddings < vocabulary_size:
             model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
         self.config = config
-        self.hidden, self.heads, self.block_count = config.hidden_size, config.num_attention_heads, config.num_hidden_layers
+        self.hidden, self.heads, self.block_count = (
+            config.hidden_size,
+            config.num_attention_heads,
+            config.num_hidden_layers,
+        )
         decoder = model.get_output_embeddings()
         rows = model.get_input_embeddings().num_embeddings
         bias = getattr(decoder, "bias", None)
@@ -124,7 +137,7 @@ class PretrainedTransformer(Backbone):
             self.transform = model.get_submodule(head_path)
             if hasattr(self.transform, "decoder"):
                 self.transform.decoder = nn.Identity()
-                self.transform.bias = None
+                self.transform.register_parameter("bias", None)
         self.model = model.base_model
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
@@ -210,7 +223,9 @@ def _load_stock(config: Any, weights: Path | str | None, trust_remote_code: bool
     if weights is None:
         model = maker.from_config(config, trust_remote_code=trust_remote_code)
     else:
-        model = maker.from_pretrained(str(weights), config=config, dtype=torch.float32, trust_remote_code=trust_remote_code)
+        model = maker.from_pretrained(
+            str(weights), config=config, dtype=torch.float32, trust_remote_code=trust_remote_code
+        )
     head_path = next((path for path in HEADS if find_module(model, path) is not None), None) if has_head else None
     return model, head_path
 

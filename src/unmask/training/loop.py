@@ -130,7 +130,10 @@ def prepare_run(
     denoiser.to(device)
     section = recipe.training
     settings = LossSettings(
-        build_schedule(recipe.schedule), dtype, recipe.denoiser.conditioning.null_dropout, recipe.denoiser.lexical.loss_weight
+        build_schedule(recipe.schedule),
+        dtype,
+        recipe.denoiser.conditioning.null_dropout,
+        recipe.denoiser.lexical.loss_weight,
     )
     module: nn.Module = LossModule(denoiser, settings)
     optimizer = build_optimizer(denoiser, section.optimizer)
@@ -139,11 +142,13 @@ def prepare_run(
     processes, rank = 1, 0
     if accelerator:
         module, processes, rank = accelerator.prepare(module), accelerator.num_processes, accelerator.process_index
+    validation = Validation.from_pairs(
+        pairs, section.validation_rows, section.validation_decode_rows, section.batch_size, dtype
+    )
     return Run(
         recipe, pairs, out, device, dtype, denoiser, module, optimizer, MovingAverage(denoiser, section.ema),
         BatchSource(pairs, section.batch_size * section.accumulate, recipe.seed, rank, processes),
-        Validation.from_pairs(pairs, section.validation_rows, section.validation_decode_rows, section.batch_size, dtype),
-        Journal(out / "log.jsonl", on_event), accelerator,
+        validation, Journal(out / "log.jsonl", on_event), accelerator,
     )  # fmt: skip
 
 
@@ -265,7 +270,10 @@ def train_step(run: Run, ids: torch.Tensor, vectors: torch.Tensor, share: float)
     parts: LossParts | None = None
     for piece_ids, piece_vectors in pieces:
         parts = run.module(
-            piece_ids.to(run.device, non_blocking=True), piece_vectors.to(run.device, non_blocking=True), generator, lexical_only
+            piece_ids.to(run.device, non_blocking=True),
+            piece_vectors.to(run.device, non_blocking=True),
+            generator,
+            lexical_only,
         )
         loss = parts.total / section.accumulate
         if run.accelerator is None:
@@ -304,9 +312,10 @@ def _log_step(
             f"the loss is not a number at step {run.progress.step} ({values}); lower training.optimizer.learning_rate "
             "and go on from the last saved step with --resume"
         )
+    rate = round((samples - mark[1]) / (now - mark[0]), 1)
     run.journal.write(
         event="step", step=run.progress.step, samples=samples, share=round(share, 5), **values,
-        learning_rate=run.optimizer.param_groups[0]["lr"], rows_per_second=round((samples - mark[1]) / (now - mark[0]), 1),
+        learning_rate=run.optimizer.param_groups[0]["lr"], rows_per_second=rate,
         seconds=round(run.progress.seconds, 1),
     )  # fmt: skip
     return now, samples
@@ -334,9 +343,7 @@ def save(run: Run) -> None:
         write_model(run, run.out / "last", {})
     finally:
         run.average.swap()
-    save_state(
-        run.out / "state", run.denoiser, run.optimizer, run.average, run.progress, recipe_hash(run.recipe)
-    )
+    save_state(run.out / "state", run.denoiser, run.optimizer, run.average, run.progress, recipe_hash(run.recipe))
     run.journal.write(event="saved", step=run.progress.step)
 
 

@@ -20,9 +20,7 @@ def build_optimizer(module: nn.Module, section: OptimizerSection) -> torch.optim
     ]
     groups = [group for group in groups if group["params"]]
     kind = trained[0].device.type
-    return torch.optim.AdamW(
-        groups, lr=section.learning_rate, betas=section.betas, fused=kind in ("cpu", "cuda")
-    )
+    return torch.optim.AdamW(groups, lr=section.learning_rate, betas=section.betas, fused=kind in ("cpu", "cuda"))
 
 
 def learning_rate(section: OptimizerSection, step: int, progress: float) -> float:

@@ -28,7 +28,12 @@ class Progress:
 
 
 def save_state(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage, progress: Progress, recipe_hash: str
+    folder: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage,
+    progress: Progress,
+    recipe_hash: str,
 ) -> None:
     """Weights, averages and moments in one file; the pointer to it is written last."""
     from safetensors.torch import save_file

@@ -59,7 +59,10 @@ class Validation:
             masked = mask_everything(ids, denoiser.mask_id)
             with autocast(denoiser.device, self.dtype):
                 features = denoiser.features(
-                    masked.ids, masked.positions, denoiser.condition(vectors), masked.time if denoiser.uses_time else None
+                    masked.ids,
+                    masked.positions,
+                    denoiser.condition(vectors),
+                    masked.time if denoiser.uses_time else None,
                 )
             total += float(cross_entropy_at(denoiser, features, ids, masked, self.dtype)) * len(ids)
         return total / len(self.ids)
@@ -69,11 +72,8 @@ class Validation:
         from unmask.metrics.text import score_rows
 
         vectors = self.vectors[: self.decode_rows].to(denoiser.device)
-        last = None
         with autocast(denoiser.device, self.dtype):
-            for last in decode(denoiser, vectors, DECODER, DecodeOptions(steps=DECODING_STEPS)):
-                pass
-        assert last is not None
+            *_, last = decode(denoiser, vectors, DECODER, DecodeOptions(steps=DECODING_STEPS))
         found = [_until(row, denoiser.pad_id) for row in last.tokens.tolist()]
         true = [_until(row, denoiser.pad_id) for row in self.ids[: self.decode_rows].tolist()]
         return {f"validation_{name}": float(values.mean()) for name, values in score_rows(true, found).items()}
