@@ -23,6 +23,7 @@ COMMANDS: Registry[Any] = Registry(
         Entry("invert", "unmask.cli.invert:invert", "Turn vectors back into text."),
         Entry("prepare", "unmask.cli.prepare:prepare", "Make (tokens, vector) pairs for training."),
         Entry("train", "unmask.cli.train:train", "Train a denoiser from prepared pairs."),
+        Entry("export", "unmask.cli.export:export", "Write a smaller copy of a trained model."),
         Entry("evaluate", "unmask.cli.evaluate:evaluate", "Measure how much comes back, on text never trained on."),
         Entry("models", "unmask.cli.listings:models", "List the trained models that are at hand."),
         Entry("encoders", "unmask.cli.listings:encoders", "List the encoders that can be attacked."),
