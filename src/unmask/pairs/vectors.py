@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unmask.errors import EncoderError, PairsError
-from unmask.files import write_by_name
+from unmask.files import write_bytes
 from unmask.pairs.folder import STATISTICS, PairsFolder
 from unmask.pairs.plan import OnProgress, Progress
 from unmask.pairs.selection import write_array
@@ -83,7 +83,7 @@ class VectorWriter:
 
 def write_statistics(folder: PairsFolder, shards: int, dimension: int) -> None:
     """Mean and spread of the training vectors, by which a denoiser standardises what it is given."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     rows, mean, squares = 0, np.zeros(dimension), np.zeros(dimension)
     for shard in range(shards):
@@ -96,4 +96,4 @@ def write_statistics(folder: PairsFolder, shards: int, dimension: int) -> None:
         rows = joined
     spread = np.maximum(np.sqrt(squares / rows), SMALLEST_SPREAD)
     arrays = {"mean": mean.astype(np.float32), "spread": spread.astype(np.float32)}
-    write_by_name(folder.root / STATISTICS, lambda name: save_file(arrays, name))
+    write_bytes(folder.root / STATISTICS, save(arrays))

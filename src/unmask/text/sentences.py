@@ -12,8 +12,8 @@ _LONGEST_ABBREVIATION = 20
 _ABBREVIATIONS = frozenset(
     re.findall(
         r"\S+",
-        "mr mrs ms mx dr prof sr jr st mt vs cf e.g i.e eg ie al fig figs no nos vol vols pp p ch sec art ed eds approx "
-        "dept est inc ltd co corp gen col sgt capt lt cmdr adm maj rev hon gov sen rep pres messrs mme mlle "
+        "mr mrs ms mx dr prof sr jr st mt vs cf e.g i.e eg ie al fig figs no nos vol vols pp p ch sec art ed eds "
+        "approx dept est inc ltd co corp gen col sgt capt lt cmdr adm maj rev hon gov sen rep pres messrs mme mlle "
         "jan feb mar apr jun jul aug sep sept oct nov dec bzw ca z.b d.h u.a usw nr bd abs hr fr",
     )
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class TextTokenizer:
         self.roles = roles
         self._serialised = serialised
         self._backend = _plain_backend(serialised)
+        self._specials = _specials_in_text(self._backend)
         self._is_tidied = needs_tidying(serialised)
         self._dropped = frozenset(roles.forbidden_ids) | set(range(roles.backbone_size, roles.vocabulary_size))
         own = json.dumps(asdict(roles), sort_keys=True)
@@ -90,12 +92,12 @@ class TextTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens and without a limit on the length."""
-        encoded = self._backend.encode_batch_fast(_encodable(texts), add_special_tokens=False)
+        encoded = self._backend.encode_batch_fast(self._encodable(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encoded]
 
     def encode_with_spans(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Token ids of each text and the characters that each token stands for."""
-        encoded = self._backend.encode_batch(_encodable(texts), add_special_tokens=False)
+        encoded = self._backend.encode_batch(self._encodable(texts), add_special_tokens=False)
         return [(encoding.ids, encoding.offsets) for encoding in encoded]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -142,6 +144,11 @@ class TextTokenizer:
             return cls(serialised, TokenRoles(**{**tree, "forbidden_ids": tuple(tree["forbidden_ids"])}), name)
         except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise InputError(f"the tokenizer in {folder} is not whole ({error!r}); copy the folder again") from error
+
+    def _encodable(self, texts: Sequence[str]) -> list[str]:
+        # Half of a surrogate pair is no character and cannot be encoded.
+        whole = [text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        return [self._specials.sub(_broken, text) for text in whole] if self._specials else whole
 
     def _readable(self, row: Iterable[int]) -> list[int]:
         kept: list[int] = []
@@ -202,9 +209,21 @@ def _without_padding(serialised: str) -> str:
     return str(backend.to_str())
 
 
-def _encodable(texts: Sequence[str]) -> list[str]:
-    """Half of a surrogate pair is no character and cannot be encoded."""
-    return [text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+def _specials_in_text(backend: Any) -> re.Pattern[str] | None:
+    """The written special tokens that the tokenizer's model takes for themselves even where they are text."""
+    found = [
+        token.content
+        for number, token in backend.get_added_tokens_decoder().items()
+        if token.special
+        and len(token.content) > 1
+        and number in backend.encode(token.content, add_special_tokens=False).ids
+    ]
+    return re.compile("|".join(map(re.escape, found))) if found else None
+
+
+def _broken(match: re.Match[str]) -> str:
+    """A written special token with a space after its first character, so that it is text."""
+    return f"{match.group()[0]} {match.group()[1:]}"
 
 
 def _find_roles(tokenizer: Any, serialised: str) -> TokenRoles:
@@ -216,15 +235,18 @@ def _find_roles(tokenizer: Any, serialised: str) -> TokenRoles:
     size = max([len(tokenizer) - 1, *backend.get_vocab(True).values()]) + 1
     next_row = size
 
-    def is_usable(number: int | None) -> bool:
-        if number is None or number not in special or number in other_roles:
-            return False
-        return number not in backend.encode(backend.id_to_token(number), add_special_tokens=False).ids
+    in_text = _specials_in_text(backend)
 
+    def can_stand_in_text(number: int) -> bool:
+        written = backend.id_to_token(number)
+        broken = in_text.sub(_broken, written) if in_text else written
+        return number in backend.encode(broken, add_special_tokens=False).ids
+
+    special = {number for number in special if number == unknown or not can_stand_in_text(number)}
     mask, pad = tokenizer.mask_token_id, tokenizer.pad_token_id
-    if not is_usable(mask):
+    if mask not in special - other_roles:
         mask, next_row = next_row, next_row + 1
-    if not is_usable(pad) or pad == mask:
+    if pad not in special - other_roles - {mask}:
         pad, next_row = next_row, next_row + 1
     forbidden = {*special, mask} | ({unknown} if unknown is not None else set())
     return TokenRoles(size, next_row, mask, pad, unknown, tuple(sorted(forbidden - {pad})))
