@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
 from unmask.errors import EncoderError, InputError
 
 
-@runtime_checkable
 class Encoder(Protocol):
     """Anything that turns texts into vectors of one dimension."""
 
