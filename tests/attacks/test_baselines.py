@@ -14,6 +14,7 @@ from unmask.errors import InputError, PairsError
 from unmask.records import Reconstruction, VectorBatch
 
 LENGTH, DIMENSION, ROWS = 6, 8, 50
+ENCODER = SimpleNamespace(fingerprint="vectors")
 
 
 class Tokenizer:
@@ -32,9 +33,9 @@ class Tokenizer:
 class Pairs:
     """Rows in memory: words 3 and 4 only, one to three of them, unit vectors."""
 
-    manifest = SimpleNamespace(length=LENGTH)
-
-    def __init__(self, rows: int = ROWS, fingerprint: str = "tokens") -> None:
+    def __init__(self, rows: int = ROWS, tokenizer: str = "tokens", encoder: str = "vectors") -> None:
+        made_with = {"tokenizer": {"fingerprint": tokenizer}, "encoder": {"fingerprint": encoder}}
+        self.manifest = SimpleNamespace(length=LENGTH, **made_with)
         random = np.random.default_rng(0)
         lengths = random.integers(1, 4, size=rows)
         words = random.choice([3, 3, 3, 4], size=(rows, LENGTH))
@@ -42,7 +43,6 @@ class Pairs:
         vectors = random.normal(size=(rows, DIMENSION))
         self.vectors = vectors.astype(np.float32)
         self.most_read = 0
-        self._fingerprint = fingerprint
 
     def count(self, split: str) -> int:
         return len(self.ids) if split == "train" else 0
@@ -50,9 +50,6 @@ class Pairs:
     def rows(self, split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.most_read = max(self.most_read, len(indices))
         return self.ids[indices].astype(np.int64), self.vectors[indices]
-
-    def tokenizer(self) -> SimpleNamespace:
-        return SimpleNamespace(fingerprint=self._fingerprint)
 
 
 class Echo:
@@ -134,7 +131,7 @@ def test_one_vector_cannot_be_shuffled() -> None:
 
 def test_the_nearest_neighbour_is_the_nearest_however_little_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unmask.attacks.baselines._PRODUCTS_AT_ONCE", 70)
-    pairs, attack = Pairs(), NearestNeighbour(Tokenizer())
+    pairs, attack = Pairs(), NearestNeighbour(Tokenizer(), ENCODER)
     attack.fit(pairs)
     wanted = np.random.default_rng(1).normal(size=(10, DIMENSION)).astype(np.float32)
     found = attack.invert(batch(wanted))
@@ -147,7 +144,7 @@ def test_the_nearest_neighbour_is_the_nearest_however_little_is_read_at_once(mon
 
 
 def test_a_training_vector_finds_its_own_text_at_any_length_of_the_vector() -> None:
-    pairs, attack = Pairs(), NearestNeighbour(Tokenizer())
+    pairs, attack = Pairs(), NearestNeighbour(Tokenizer(), ENCODER)
     attack.fit(pairs)
     for row, ids in zip(attack.invert(batch(pairs.vectors * 7)), pairs.ids, strict=True):
         assert list(row.token_ids) == [token for token in ids if token]
@@ -155,9 +152,11 @@ def test_a_training_vector_finds_its_own_text_at_any_length_of_the_vector() -> N
 
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="--pairs DIR"):
-        NearestNeighbour(Tokenizer()).invert(batch(np.ones((1, DIMENSION))))
-    for attack in (NearestNeighbour(Tokenizer()), RandomTokens(Tokenizer(), LENGTH)):
+        NearestNeighbour(Tokenizer(), ENCODER).invert(batch(np.ones((1, DIMENSION))))
+    for attack in (NearestNeighbour(Tokenizer(), ENCODER), RandomTokens(Tokenizer(), LENGTH)):
         with pytest.raises(PairsError, match="0 training rows"):
             attack.fit(Pairs(rows=0))
         with pytest.raises(PairsError, match="another tokenizer"):
-            attack.fit(Pairs(fingerprint="other"))
+            attack.fit(Pairs(tokenizer="other"))
+    with pytest.raises(PairsError, match="another encoder"):
+        NearestNeighbour(Tokenizer(), ENCODER).fit(Pairs(encoder="other"))

@@ -14,6 +14,7 @@ from unmask.runtime import stream_for
 if TYPE_CHECKING:
     from unmask.attacks.base import Attack
     from unmask.denoiser.network import Denoiser
+    from unmask.encoders.base import Encoder
     from unmask.pairs.dataset import PairsDataset
     from unmask.text.tokens import TextTokenizer
 
@@ -118,12 +119,13 @@ class NearestNeighbour:
 
     name = "nearest"
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: TextTokenizer, encoder: Encoder) -> None:
+        self._tokenizer, self._encoder = tokenizer, encoder
         self._pairs: PairsDataset | None = None
 
     def fit(self, pairs: PairsDataset) -> None:
         _check_tokenizer(pairs, self._tokenizer)
+        _check_same("encoder", pairs.manifest.encoder["fingerprint"], self._encoder.fingerprint)
         if not pairs.count(SPLIT):
             raise PairsError("0 training rows to look vectors up in, expected at least 1; prepare the pairs again")
         self._pairs = pairs
@@ -186,9 +188,12 @@ def _cumulative(weights: np.ndarray) -> np.ndarray:
 
 
 def _check_tokenizer(pairs: PairsDataset, tokenizer: TextTokenizer) -> None:
-    found = pairs.tokenizer().fingerprint
-    if found != tokenizer.fingerprint:
+    _check_same("tokenizer", pairs.manifest.tokenizer["fingerprint"], tokenizer.fingerprint)
+
+
+def _check_same(what: str, found: str, expected: str) -> None:
+    if found != expected:
         raise PairsError(
-            f"the pairs were made with another tokenizer (fingerprint {found[:12]}, the model has "
-            f"{tokenizer.fingerprint[:12]}); give the pairs that the model was trained on"
+            f"the pairs were made with another {what} (fingerprint {found[:12]}, the model's is {expected[:12]}); "
+            "give the pairs that the model was trained on"
         )

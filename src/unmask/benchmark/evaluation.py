@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unmask.benchmark.held_out import HeldOut, Progress, embed, no_progress
-from unmask.files import atomic_writer
+from unmask.files import atomic_writer, explain_write_failure
 from unmask.metrics.bleu import bleu_of_sums, bleu_rows, bleu_signature
 from unmask.metrics.bootstrap import interval_of_sums, intervals_of_means
 from unmask.metrics.perplexity import LanguageModel, perplexity
@@ -70,6 +72,16 @@ def write_results(path: Path | str, evaluations: Sequence[Evaluation]) -> None:
                 handle.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
 
 
+def check_writable(path: Path | str) -> None:
+    """Complain now about a place for results that could not be written once everything is measured."""
+    path = Path(path)
+    reason = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
+    if not reason and not os.access(path.parent, os.W_OK):
+        reason = errno.EACCES
+    if reason:
+        raise explain_write_failure(path, OSError(reason, os.strerror(reason)))
+
+
 def evaluate(
     attack: Attack,
     held_out: HeldOut,
@@ -85,6 +97,7 @@ def evaluate(
     """Let the attack invert every vector, embed what it found, and compare."""
     started = time.perf_counter()
     found: list[Reconstruction] = []
+    on_progress(f"inverting: {attack.name}", 0, len(held_out))
     for batch in held_out.batches(batch_size):
         found += attack.invert(batch)
         on_progress(f"inverting: {attack.name}", len(found), len(held_out))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy as np
 from unmask.errors import InputError
 from unmask.records import VectorBatch
 from unmask.runtime import stream_for
+from unmask.text.reading import read_text_file
 
 if TYPE_CHECKING:
     from unmask.encoders.base import Encoder
     from unmask.text.tokens import TextTokenizer
 
+SUFFIXES = (".jsonl", ".ndjson", ".txt")
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 
@@ -42,6 +45,21 @@ class HeldOut:
     def batches(self, size: int) -> Iterator[VectorBatch]:
         for start in range(0, len(self), size):
             yield VectorBatch(self.vectors[start : start + size], self.rows[start : start + size], start)
+
+
+def read_texts(places: Sequence[Path | str]) -> list[str]:
+    """All texts of files and of the text files directly inside folders, as one pool."""
+    pool: list[str] = []
+    for place in places:
+        folder = Path(place)
+        files = [place]
+        if folder.is_dir():
+            files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+            if not files:
+                raise InputError(f"{folder} holds no {', '.join(SUFFIXES)} file; give a file or another folder")
+        for file in files:
+            pool += read_text_file(file)
+    return pool
 
 
 def hold_out(
@@ -91,6 +109,7 @@ def embed(
     """(texts, dimension) vectors; a text without a character gets the zero vector and is not sent."""
     vectors = np.zeros((len(texts), encoder.dimension), dtype=np.float32)
     to_send = [row for row, text in enumerate(texts) if text.strip()]
+    on_progress(stage, 0, len(to_send))
     for start in range(0, len(to_send), batch_size):
         some = to_send[start : start + batch_size]
         vectors[some] = encoder.encode([texts[row] for row in some])
