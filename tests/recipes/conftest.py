@@ -33,6 +33,9 @@ def sentences() -> list[str]:
     return [f"{subject} {verb} {thing}." for subject in SUBJECTS for verb in VERBS for thing in OBJECTS]
 
 
+JINA = "jinaai/jina-embeddings-v3-hf"
+
+
 @dataclass(frozen=True)
 class TinyHub:
     """Folders that stand in for the hub's models, by the hub's names."""
@@ -54,9 +57,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> TinyHub:
             byte_pair(pad_token="<|endoftext|>", eos_token="<|endoftext|>"), root / "qwen"
         ),
         "openai-community/gpt2": save(byte_pair(eos_token="<|endoftext|>"), root / "gpt2"),
-        "jinaai/jina-embeddings-v3": save(
-            unigram(mask_token="<mask>", bos_token="<s>", eos_token="</s>"), root / "xlm-r"
-        ),
+        JINA: save(unigram(mask_token="<mask>", bos_token="<s>", eos_token="</s>"), root / "xlm-r"),
         "google/embeddinggemma-300m": save(unigram(bos_token="<bos>", eos_token="<eos>"), root / "gemma"),
         "jhu-clsp/mmBERT-base": save(
             unigram(mask_token="<mask>", bos_token="<bos>", eos_token="<eos>"), root / "mmbert"
@@ -65,11 +66,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> TinyHub:
     encoders = {
         "Qwen/Qwen3-Embedding-0.6B": qwen3_encoder(tokenizers["Qwen/Qwen3-Embedding-0.6B"], root / "qwen-encoder"),
         "google/embeddinggemma-300m": gemma_encoder(tokenizers["google/embeddinggemma-300m"], root / "gemma-encoder"),
-        "jinaai/jina-embeddings-v3": jina_encoder(tokenizers["jinaai/jina-embeddings-v3"], root / "jina-encoder"),
+        JINA: jina_encoder(tokenizers[JINA], root / "jina-encoder"),
     }
     backbones = {"jhu-clsp/mmBERT-base": modernbert(tokenizers["jhu-clsp/mmBERT-base"], root / "mmbert")}
     text = root / "text.jsonl"
-    text.write_text("".join(json.dumps({"text": sentence}) + "\n" for sentence in sentences()), "utf-8")
+    lines = [
+        {"text": sentence, "domain": ("fiction", "wiki")[number % 2], "source": f"book {number % 5}"}
+        for number, sentence in enumerate(sentences())
+    ]
+    text.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
     return TinyHub(encoders, tokenizers, backbones, text)
 
 
@@ -149,13 +154,17 @@ def gemma_encoder(tokenizer: Path, folder: Path) -> Path:
 
 
 def jina_encoder(tokenizer: Path, folder: Path) -> Path:
-    """jina-embeddings-v3's: XLM-R with rotary positions, the mean, normalised."""
+    """jina-embeddings-v3's: XLM-R with rotary positions, the mean, normalised, an adapter for the task."""
+    import peft
     from transformers import JinaEmbeddingsV3Config, JinaEmbeddingsV3Model
 
     config = JinaEmbeddingsV3Config(
         vocab_size=256, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
     )
-    return save_encoder(JinaEmbeddingsV3Model(config), tokenizer, folder, "mean")
+    save_encoder(JinaEmbeddingsV3Model(config), tokenizer, folder, "mean")
+    low_rank = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    peft.get_peft_model(JinaEmbeddingsV3Model(config), low_rank).save_pretrained(folder / "text_matching")
+    return folder
 
 
 def modernbert(tokenizer: Path, folder: Path) -> Path:

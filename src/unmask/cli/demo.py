@@ -113,14 +113,17 @@ def draw(step: DecodeStep, inverter: Inverter) -> Text:
     tokenizer, drawn = inverter.tokenizer, Text()
     ids = step.tokens[0].tolist()
     pieces = tokenizer.pieces(ids)
-    for place, token in enumerate(ids):
+    spaces_are_marked = any(piece.startswith(" ") for piece in tokenizer.pieces(tokenizer.encode(["a b"])[0]))
+    for place, (token, piece) in enumerate(zip(ids, pieces, strict=True)):
         if token == tokenizer.pad_id:
-            drawn.append("· ", style="dim")
+            drawn.append(" ·", style="dim")
         elif token == tokenizer.mask_id:
-            drawn.append(f"{HIDDEN} ", style="dim")
+            drawn.append(f" {HIDDEN}", style="dim")
         else:
+            goes_on = not piece.startswith(" ") if spaces_are_marked else piece.startswith("##")
             style = shade(float(step.confidence[0, place]), bool(step.is_new[0, place]))
-            drawn.append(f"{printable(pieces[place])} ", style=style)
+            drawn.append("" if goes_on else " ")
+            drawn.append(printable(piece.removeprefix("##").strip(" ")), style=style)
     return drawn
 
 
