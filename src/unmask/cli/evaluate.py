@@ -21,40 +21,54 @@ if TYPE_CHECKING:
     from unmask.pairs.dataset import PairsDataset
 
 
+Texts = Annotated[
+    list[Path],
+    typer.Option("--texts", help="JSONL with `text`, plain lines, a folder of such files, or -. Repeatable: one pool."),
+]
+Model = Annotated[str, typer.Option(help="A name from `unmask models`, or the folder of a checkpoint.")]
+Decoders = Annotated[list[str] | None, typer.Option(help="A name from `unmask decoders`. Repeatable.")]
+Baselines = Annotated[list[str] | None, typer.Option(help="random, unconditional, shuffled or nearest. Repeatable.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every decoder and every baseline; needs --pairs.")]
+Steps = Annotated[int | None, typer.Option(help="Decoding steps, for all decoders but sequential.")]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
+Pairs = Annotated[
+    Path | None, typer.Option(help="The pairs that the model was trained on: for `nearest`, `random` and `ngram`.")
+]
+Limit = Annotated[int | None, typer.Option(help="At most this many texts, each with the same chance.")]
+Seed = Annotated[int, typer.Option(help="Of the choice of texts, the decoding and the intervals.")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Vectors in the network together; what suits the device by default.")
+]
+Results = Annotated[
+    Path | None, typer.Option(help="Write a line per text: true text, found text, figures. Only you can read it.")
+]
+Perplexity = Annotated[
+    str | None, typer.Option(help="Also measure fluency: `ngram` (with --pairs), or a causal model such as gpt2.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print a table for a page.")]
+
+
 def evaluate(
-    texts: Annotated[
-        list[Path],
-        typer.Option(
-            "--texts", help="JSONL with `text`, plain lines, a folder of such files, or -. Repeatable: one pool."
-        ),
-    ],
-    model: Annotated[str, typer.Option(help="A name from `unmask models`, or the folder of a checkpoint.")] = "minilm",
-    decoder: Annotated[list[str] | None, typer.Option(help="A name from `unmask decoders`. Repeatable.")] = None,
-    baseline: Annotated[
-        list[str] | None, typer.Option(help="random, unconditional, shuffled or nearest. Repeatable.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every decoder and every baseline; needs --pairs.")] = False,
-    steps: Annotated[int | None, typer.Option(help="Decoding steps, for all decoders but sequential.")] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.0,
-    pairs: Annotated[
-        Path | None, typer.Option(help="The pairs that the model was trained on: for `nearest`, `random` and `ngram`.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many texts, each with the same chance.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of texts, the decoding and the intervals.")] = 0,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Vectors in the network together; what suits the device by default.")
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(help="Write a JSON line per text: true text, found text, its figures. Only you can read it."),
-    ] = None,
-    perplexity: Annotated[
-        str | None, typer.Option(help="Also measure fluency: `ngram` (with --pairs), or a causal model such as gpt2.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table for a page.")] = False,
+    texts: Texts,
+    model: Model = "minilm",
+    decoder: Decoders = None,
+    baseline: Baselines = None,
+    everything: Everything = False,
+    steps: Steps = None,
+    temperature: Temperature = 0.0,
+    pairs: Pairs = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    results: Results = None,
+    perplexity: Perplexity = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    as_json: AsJson = False,
+    markdown: Markdown = False,
 ) -> None:
     """Measure how much text comes back from vectors, on text that was never trained on.
 
@@ -71,9 +85,8 @@ def evaluate(
     their order, bleu (0 to 100) is sacrebleu's for all texts together, length_error counts tokens. Every value comes
     with a 95 % interval: low, high.
     """
-    from unmask.benchmark.evaluation import check_writable, write_results
+    from unmask.benchmark.evaluation import check_writable
     from unmask.benchmark.held_out import read_texts
-    from unmask.benchmark.lineup import measure
     from unmask.decoding import DecodeOptions
     from unmask.errors import InputError
 
@@ -86,23 +99,40 @@ def evaluate(
     if results is not None:
         check_writable(results)
     pool = read_texts(texts)
-    inverter, dataset, fluency = _load(model, pairs, perplexity, device, precision)
+    evaluations = _measure(pool, line_up, limit, results, model, *_load(model, pairs, perplexity, device, precision))
+    _show(evaluations, as_json, markdown)
+
+
+def _measure(
+    pool: list[str],
+    line_up: LineUp,
+    limit: int | None,
+    results: Path | None,
+    model: str,
+    inverter: Inverter,
+    pairs: PairsDataset | None,
+    language_model: LanguageModel | None,
+) -> list[Evaluation]:
+    """Measure one attack after the other; what is finished is in the results file before the next begins."""
+    from unmask.benchmark.evaluation import write_results
+    from unmask.benchmark.lineup import measure
+
     evaluations: list[Evaluation] = []
     with Stages() as stages:
         for evaluation in measure(
             inverter,
             pool,
             line_up,
-            pairs=dataset,
+            pairs=pairs,
             limit=limit,
-            language_model=fluency,
+            language_model=language_model,
             details={"model": model},
             on_progress=stages,
         ):
             evaluations.append(evaluation)
             if results is not None:
                 write_results(results, evaluations)
-    _show(evaluations, as_json, markdown)
+    return evaluations
 
 
 def _load(
