@@ -18,6 +18,9 @@ ID_NAMES = ("id", "ids", "_id")
 class VectorSource(ABC):
     """Vectors in a fixed order, read batch by batch; every batch is checked."""
 
+    # Whether the same vectors can be read a second time.
+    is_repeatable = True
+
     def __init__(
         self, origin: str, numbers: Numbers, stored: np.dtype[Any], count: int | None, columns: int, has_ids: bool
     ) -> None:

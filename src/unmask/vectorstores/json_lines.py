@@ -22,6 +22,7 @@ STANDARD_INPUT = "-"
 class JsonLines(VectorSource):
     def __init__(self, path: str, key: str | None, numbers: Numbers) -> None:
         self._path = path
+        self.is_repeatable = path != STANDARD_INPUT
         self._name = "standard input" if path == STANDARD_INPUT else path
         self._key = key
         self._waiting: Iterator[tuple[int, bytes]] | None = None
@@ -31,7 +32,7 @@ class JsonLines(VectorSource):
             raise InputError(
                 f"{self._name} has no line that holds a vector, expected at least one; check what wrote it"
             )
-        if path == STANDARD_INPUT:
+        if not self.is_repeatable:
             # Standard input cannot be opened twice: what was looked at is read again from here.
             self._waiting = itertools.chain([first], lines)
         number, line = first
@@ -56,7 +57,7 @@ class JsonLines(VectorSource):
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Numbered lines, blank ones left out."""
-        if self._path == STANDARD_INPUT:
+        if not self.is_repeatable:
             yield from _numbered(sys.stdin.buffer)
             return
         with Path(self._path).open("rb") as handle:
@@ -98,7 +99,7 @@ class JsonLines(VectorSource):
 
     def _read(self, batch_size: int, skip: int) -> Iterator[tuple[np.ndarray, Sequence[str] | None]]:
         lines = self._lines()
-        if self._path == STANDARD_INPUT:
+        if not self.is_repeatable:
             if self._waiting is None:
                 raise InputError("standard input can be read once only; save the vectors to a file to read them again")
             lines, self._waiting = self._waiting, None

@@ -1,0 +1,1 @@
+"""Every attack behind one interface: fit(pairs), invert(vectors, budget)."""

@@ -1,0 +1,251 @@
+"""A trained model, ready to read texts back from vectors."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+import torch
+from huggingface_hub import ModelHubMixin
+
+from unmask.decoding import DECODERS, DEFAULT_DECODER, DecodeOptions
+from unmask.decoding.loop import decode
+from unmask.denoiser.checkpoint import Checkpoint, checkpoint_files, find_checkpoint, load_checkpoint
+from unmask.diffusion.schedules import build_schedule
+from unmask.errors import CheckpointError, InputError, UnknownName
+from unmask.files import make_folder, write_by_name
+from unmask.records import Cost, DecodeStep, Reconstruction, VectorBatch
+from unmask.runtime import choose_device, choose_dtype
+from unmask.vectorstores.numbers import check_vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unmask.encoders.base import Encoder
+
+DEFAULT_MODEL = "minilm"
+HIDDEN = "▒▒▒"
+# Vectors that go through the network together where the user does not say: what fills the machine.
+CPU_BATCH, GPU_BATCH = 64, 512
+
+
+class Choices(TypedDict, total=False):
+    """The fields of DecodeOptions as keywords."""
+
+    steps: int
+    temperature: float
+    top_p: float
+    seed: int
+    counts: Literal["linear", "cosine"]
+    resample_all: bool
+    remask_mode: Literal["lowest", "threshold"]
+    remask_share: float
+    restart_t: float
+
+
+class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"], license="apache-2.0"):  # type: ignore[call-arg]
+    """Reads texts back from vectors.
+
+    `inverter = Inverter.from_pretrained("minilm")`, then `inverter.invert(vectors)` or `inverter.stream(vector)`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        self.denoiser, self.tokenizer = checkpoint.denoiser, checkpoint.tokenizer
+        self.recipe, self.manifest, self.folder = checkpoint.recipe, checkpoint.manifest, checkpoint.folder
+        self.device, self.dtype = device, dtype
+        self.schedule = build_schedule(self.recipe.schedule)
+        self._encoder: Encoder | None = None
+        # The manifest says everything; the mixin would write a second account, made from these arguments.
+        self._hub_mixin_config = None
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name_or_path: str | Path = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+    ) -> Inverter:
+        """Load a model that ships with unmask (see `unmask models`), a checkpoint's folder, or a hub repository."""
+        chosen_device = choose_device(device)
+        dtype = choose_dtype(precision, chosen_device)
+        try:
+            folder = find_checkpoint(name_or_path)
+        except UnknownName:
+            if not _looks_like_hub_name(str(name_or_path)):
+                raise
+            folder = _download(
+                str(name_or_path),
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+            )
+        checkpoint = load_checkpoint(folder, chosen_device)
+        _store_matrices_in(checkpoint.denoiser, dtype)
+        return cls(checkpoint, chosen_device, dtype)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Copy the checkpoint's files, the manifest last; `save_pretrained` and `push_to_hub` call this."""
+        for source in checkpoint_files(self.folder):
+            target = save_directory / source.relative_to(self.folder)
+            make_folder(target.parent)
+            write_by_name(target, lambda name, source=source: shutil.copyfile(source, name))  # type: ignore[misc]
+
+    @property
+    def dimension(self) -> int:
+        """The dimension of the vectors that this model reads."""
+        return self.denoiser.dimension
+
+    @property
+    def default_batch_size(self) -> int:
+        return GPU_BATCH if self.device.type == "cuda" else CPU_BATCH
+
+    def encoder(self) -> Encoder:
+        """The encoder whose vectors this model was trained on."""
+        if self._encoder is None:
+            from unmask.encoders import load_encoder
+
+            self._encoder = load_encoder(self.recipe.encoder)
+        return self._encoder
+
+    def invert(
+        self,
+        vectors: Any,
+        *,
+        decoder: str = DEFAULT_DECODER,
+        batch_size: int | None = None,
+        options: DecodeOptions | None = None,
+        **choices: Unpack[Choices],
+    ) -> list[Reconstruction]:
+        """Texts of vectors (n, dimension), or of one vector (dimension,): arrays, tensors or lists.
+
+        `choices` are fields of DecodeOptions, such as `steps=16` or `seed=1`; a row comes out the same in any batch.
+        """
+        values = self._as_vectors(vectors)
+        batch = VectorBatch(values, tuple(str(row) for row in range(len(values))))
+        return list(self.invert_batches([batch], decoder=decoder, batch_size=batch_size, options=options, **choices))
+
+    def invert_batches(
+        self,
+        batches: Iterable[VectorBatch],
+        *,
+        decoder: str = DEFAULT_DECODER,
+        batch_size: int | None = None,
+        options: DecodeOptions | None = None,
+        **choices: Unpack[Choices],
+    ) -> Iterator[Reconstruction]:
+        """The same for vectors in batches, as `open_vectors(...).batches(...)` gives them; holds one at a time."""
+        size = self.default_batch_size if batch_size is None else batch_size
+        if size < 1:
+            raise InputError(f"batch_size is {size}, expected at least 1; leave it out for {self.default_batch_size}")
+        DECODERS.resolve(decoder)
+        chosen = replace(options or DecodeOptions(), **choices)
+        for batch in batches:
+            values = check_vectors(batch.values, self.dimension, "the batch", batch.first_row, batch.ids)
+            for start in range(0, len(values), size):
+                part = slice(start, start + size)
+                first_row = batch.first_row + start
+                yield from self._invert_part(VectorBatch(values[part], batch.ids[part], first_row), decoder, chosen)
+
+    def stream(
+        self,
+        vector: Any,
+        *,
+        decoder: str = DEFAULT_DECODER,
+        options: DecodeOptions | None = None,
+        **choices: Unpack[Choices],
+    ) -> Iterator[DecodeStep]:
+        """Every step of decoding one vector, or several at once; `readable` turns a step into text."""
+        values = torch.from_numpy(self._as_vectors(vector))
+        return self._decode(values, range(len(values)), decoder, replace(options or DecodeOptions(), **choices))
+
+    def readable(self, step: DecodeStep, row: int = 0, hidden: str = HIDDEN) -> str:
+        """What is known of one row after a step, with `hidden` for each token that is still masked."""
+        parts: list[str] = []
+        visible: list[int] = []
+        for token in [*step.tokens[row].tolist(), self.tokenizer.pad_id]:
+            if token not in (self.tokenizer.mask_id, self.tokenizer.pad_id):
+                visible.append(token)
+                continue
+            if visible:
+                parts.append(self.tokenizer.decode(visible).strip())
+                visible = []
+            if token == self.tokenizer.mask_id:
+                parts.append(hidden)
+            else:
+                break
+        return " ".join(parts)
+
+    def _decode(
+        self, values: torch.Tensor, row_keys: Sequence[int], decoder: str, options: DecodeOptions
+    ) -> Iterator[DecodeStep]:
+        return decode(self.denoiser, values, decoder, options, row_keys, self.schedule, self.dtype)
+
+    def _invert_part(self, batch: VectorBatch, decoder: str, options: DecodeOptions) -> list[Reconstruction]:
+        """One batch through the network."""
+        started = time.perf_counter()
+        row_keys = range(batch.first_row, batch.first_row + len(batch))
+        *_, last = self._decode(torch.from_numpy(batch.values), row_keys, decoder, options)
+        lengths = (last.tokens != self.tokenizer.pad_id).sum(1).tolist()
+        ids = [row[:length] for row, length in zip(last.tokens.tolist(), lengths, strict=True)]
+        confidence = [row[:length] for row, length in zip(last.confidence.tolist(), lengths, strict=True)]
+        texts = self.tokenizer.decode_all(ids)
+        seconds = (time.perf_counter() - started) / len(batch)
+        return [
+            Reconstruction(
+                id=name,
+                text=text,
+                token_ids=tuple(row),
+                tokens=self.tokenizer.pieces(row),
+                confidence=tuple(sure),
+                cost=Cost(forward_passes=passes, seconds=seconds),
+            )
+            for name, text, row, sure, passes in zip(
+                batch.ids, texts, ids, confidence, last.forward_passes.tolist(), strict=True
+            )
+        ]
+
+    def _as_vectors(self, vectors: Any) -> np.ndarray:
+        if isinstance(vectors, torch.Tensor):
+            vectors = vectors.detach().cpu()
+            vectors = (vectors.float() if vectors.is_floating_point() else vectors).numpy()
+        return check_vectors(vectors, self.dimension)
+
+
+def _store_matrices_in(denoiser: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Keep the matrices in the type they are multiplied in, instead of converting them at every pass."""
+    if dtype == torch.float32:
+        return
+    for module in denoiser.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Embedding):
+            module.to(dtype)
+
+
+def _looks_like_hub_name(name: str) -> bool:
+    owner, separator, repository = name.partition("/")
+    return bool(separator and owner and repository) and "/" not in repository and not name.startswith((".", "~"))
+
+
+def _download(name: str, **how: Any) -> Path:
+    """The files of a checkpoint in a hub repository."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return find_checkpoint(snapshot_download(name, **how))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"no model '{name}': there is no such folder, and the hub did not give it ({str(error).splitlines()[0]}); "
+            "check the name, or choose one from unmask models"
+        ) from error

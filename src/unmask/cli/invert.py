@@ -1,0 +1,213 @@
+"""`unmask invert`: vectors in, one JSON line per vector out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unmask.cli.console import note, print_json, printable, progress_bar
+from unmask.errors import InterruptedRun, OutputError, UnmaskError
+
+if TYPE_CHECKING:
+    from unmask.attacks.inverter import Inverter
+    from unmask.attacks.output import ResumableLines
+    from unmask.decoding import DecodeOptions
+    from unmask.records import Reconstruction, VectorBatch
+    from unmask.vectorstores.base import VectorSource
+
+
+def invert(
+    vectors: Annotated[str, typer.Argument(help=".npy, .npz, .parquet, .safetensors, .jsonl, or - for JSON lines.")],
+    model: Annotated[str, typer.Option(help="A name from `unmask models`, or a checkpoint's folder.")] = "minilm",
+    decoder: Annotated[str, typer.Option(help="A name from `unmask decoders`.")] = "confidence",
+    steps: Annotated[int, typer.Option(help="Steps from all masked to all set; sequential takes its own.")] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Vectors at a time; chosen for the device if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Where chance is involved, this decides it.")] = 0,
+    temperature: Annotated[
+        float, typer.Option(help="0 takes the likeliest token, 1 draws as the model believes.")
+    ] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that make up this share.")] = 1.0,
+    counts: Annotated[
+        str, typer.Option(help="confidence: how the number still masked falls: linear, cosine.")
+    ] = "linear",
+    resample_all: Annotated[bool, typer.Option(help="euler: set every position anew at each step.")] = False,
+    remask_share: Annotated[float, typer.Option(help="euler_remask: share, or least confidence.")] = 0.05,
+    remask_mode: Annotated[str, typer.Option(help="euler_remask: lowest or threshold.")] = "lowest",
+    restart_t: Annotated[float, typer.Option(help="two_stage: share of the first text masked again.")] = 0.5,
+    out: Annotated[Path | None, typer.Option(help="File for the lines; stdout if left out.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted --out, or start it over.")] = True,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many vectors.")] = None,
+    key: Annotated[str | None, typer.Option(help="Array, tensor, column or JSON key that holds the vectors.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="For integers: a factor, `unit`, or `binary` for packed bits.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --out: print one JSON object about the run.")] = False,
+) -> None:
+    """Turn vectors back into text: one JSON line per vector.
+
+    Each line has id, text, tokens, the confidence of each token, and the forward passes it took. Ids are those of the
+    file, or row numbers. Memory does not grow with the number of vectors.
+
+        unmask invert vectors.npy
+        unmask invert store.parquet --key embedding --out texts.jsonl
+        unmask invert vectors.npy --decoder euler_remask --steps 32 --seed 1
+        head -3 vectors.jsonl | unmask invert -
+
+    With --out an interrupted run is picked up where it stopped: give the same command again.
+    """
+    from unmask.attacks.inverter import Inverter
+    from unmask.decoding import DECODERS, DecodeOptions
+    from unmask.runtime import set_threads
+    from unmask.vectorstores import open_vectors
+    from unmask.vectorstores.numbers import check_dimension
+
+    DECODERS.resolve(decoder)
+    drawn: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    remasked: dict[str, Any] = {"remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t}
+    revealed: dict[str, Any] = {"steps": steps, "counts": counts, "resample_all": resample_all}
+    options = DecodeOptions(**drawn, **remasked, **revealed)
+    set_threads(threads)
+    source = open_vectors(vectors, key=key, scale=scale)
+    inverter = Inverter.from_pretrained(model, device=device, precision=precision)
+    check_dimension(source.dimension, inverter.dimension)
+    run = Run(source, inverter, decoder, options, batch_size or inverter.default_batch_size, limit)
+    if out is None:
+        run.to_stdout()
+        return
+    summary = run.to_file(out, resume, {"key": key, "scale": scale})
+    if as_json:
+        print_json(summary)
+    else:
+        note(f"{summary['vectors']} vectors read back into {out}")
+
+
+class Run:
+    """One pass over a source of vectors."""
+
+    def __init__(
+        self,
+        source: VectorSource,
+        inverter: Inverter,
+        decoder: str,
+        options: DecodeOptions,
+        batch_size: int,
+        limit: int | None,
+    ) -> None:
+        self.source, self.inverter, self.decoder, self.options = source, inverter, decoder, options
+        self.batch_size, self.limit = batch_size, limit
+
+    def to_stdout(self) -> None:
+        import json
+
+        shown: Callable[[str], str] = printable if sys.stdout.isatty() else str
+        for records in self._batches(0):
+            lines = [json.dumps(record, ensure_ascii=False) for record in records]
+            sys.stdout.write("".join(f"{shown(line)}\n" for line in lines))
+            sys.stdout.flush()
+
+    def to_file(self, out: Path, resume: bool, reading: dict[str, Any]) -> dict[str, Any]:
+        """Write `out`, resuming where an earlier run stopped; returns what was done."""
+        from unmask.attacks.output import ResumableLines
+
+        lines = ResumableLines(out, self._settings(reading), self.batch_size, resume)
+        with stoppable(), lines:
+            resumed = lines.done
+            if resumed and not self.source.is_repeatable:
+                raise OutputError(
+                    f"{lines.partial} holds {resumed} results and standard input cannot be taken up again; "
+                    "give the vectors as a file, choose another --out, or start over with --no-resume"
+                )
+            self._fill(lines)
+            lines.finish()
+        return {"out": str(out), "vectors": lines.done, "resumed_at": resumed}
+
+    def _fill(self, lines: ResumableLines) -> None:
+        total = self._total()
+        try:
+            with progress_bar("inverting", total) as advance:
+                advance(lines.done)
+                for records in self._batches(lines.done):
+                    advance(lines.write(records))
+        except KeyboardInterrupt as error:
+            raise InterruptedRun(f"stopped; {_kept(lines)}") from error
+        except UnmaskError as error:
+            if lines.done:
+                note(_kept(lines))
+            raise error
+
+    def _batches(self, skip: int) -> Iterator[list[dict[str, Any]]]:
+        """The records of each batch after the first `skip` vectors."""
+        for batch in self._limited(self.source.batches(self.batch_size, skip)):
+            found = self.inverter.invert_batches(
+                [batch], decoder=self.decoder, options=self.options, batch_size=self.batch_size
+            )
+            yield [_record(item) for item in found]
+
+    def _limited(self, batches: Iterator[VectorBatch]) -> Iterator[VectorBatch]:
+        from unmask.records import VectorBatch
+
+        for batch in batches:
+            left = len(batch) if self.limit is None else self.limit - batch.first_row
+            if left <= 0:
+                return
+            yield batch if left >= len(batch) else VectorBatch(batch.values[:left], batch.ids[:left], batch.first_row)
+
+    def _total(self) -> int | None:
+        known = [number for number in (self.source.count, self.limit) if number is not None]
+        return min(known) if known else None
+
+    def _settings(self, reading: dict[str, Any]) -> dict[str, Any]:
+        """Everything that decides the lines; a run with other settings must not go on with this one's file."""
+        from unmask.attacks.output import source_identity
+
+        source = self.source
+        return {
+            "model": self.inverter.manifest["weights"]["sha256"],
+            "decoder": self.decoder,
+            **asdict(self.options),
+            "batch_size": self.batch_size,
+            "device": self.inverter.device.type,
+            "precision": str(self.inverter.dtype).removeprefix("torch."),
+            "vectors": source_identity(Path(source.origin)) if source.is_repeatable else source.origin,
+            **reading,
+        }
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM ends the run as cleanly as Ctrl-C does."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _kept(lines: ResumableLines) -> str:
+    return f"{lines.done} vectors are done and kept in {lines.partial}; give the same command again to go on"
+
+
+def _record(found: Reconstruction) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "text": found.text,
+        "tokens": list(found.tokens),
+        "confidence": [round(value, 4) for value in found.confidence],
+        "forward_passes": found.cost.forward_passes,
+    }
