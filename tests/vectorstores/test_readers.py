@@ -35,6 +35,7 @@ def test_batches_give_every_row_once_in_order(
     values = np.concatenate([np.empty((0, 5), np.float32), *(batch.values for batch in batches)])
     np.testing.assert_allclose(values, vectors[skip:], rtol=1e-6)
     assert values.dtype == np.float32
+    assert all(batch.values.flags.writeable and batch.values.flags.c_contiguous for batch in batches)
     assert len(list(source.batches(100))) == 1, "a source can be read again"
 
 

@@ -36,15 +36,17 @@ class ResumableLines:
         try:
             self._open()
         except OSError as error:
+            self._close()
             raise explain_write_failure(self.path, error) from error
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
+        self._close()
 
     def write(self, records: Iterable[dict[str, Any]]) -> int:
         """Append a batch of records; returns how many."""
@@ -89,6 +91,11 @@ class ResumableLines:
             handle.truncate(0)
             write_json(self.settings_file, self.settings)
         handle.seek(0, os.SEEK_END)
+
+    def _close(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
 
     def _lock(self, handle: BinaryIO) -> None:
         try:

@@ -74,7 +74,8 @@ class Numbers:
             values = values * np.float32(self.scale)
         if self.is_unit:
             values = values / np.linalg.norm(values, axis=1, keepdims=True)
-        return np.ascontiguousarray(values)
+        # Writable, since torch will not share the memory of a read-only array.
+        return np.require(values, requirements=["C", "W"])
 
 
 def check_vectors(
