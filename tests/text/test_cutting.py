@@ -25,9 +25,9 @@ HARD = [
 paragraphs = st.lists(st.text(max_size=150) | st.sampled_from(HARD), max_size=6)
 shared_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 PROSE = [
-    f"The {animal} jumped over {count} dogs. Nobody saw the {animal}, or so they say! It was late; the moon of {animal} "
-    f"stood high over the {place}. Then it left for a very long journey through the {place}, over hills and rivers and "
-    f"{count} small towns, until nobody could say where it was or why it had gone there. Did it come back?"
+    f"The {animal} jumped over {count} dogs. Nobody saw the {animal}, or so they say! It was late; the moon of "
+    f"{animal} stood high over the {place}. Then it left for a very long journey through the {place}, over hills and "
+    f"rivers and {count} small towns, until nobody could say where it was or why it had gone there. Did it come back?"
     for animal, place, count in zip(
         ["fox", "cat", "owl", "hen", "cow", "bee", "ant", "elk"] * 6,
         ["wood", "town", "sea"] * 16,
@@ -89,7 +89,8 @@ def test_no_more_cuts_than_a_paragraph_is_allowed(tokenizers) -> None:
 
 
 def test_unknown_tokens_and_texts_without_letters_are_counted_and_left_out(tokenizers) -> None:
-    cuts, report = Cutter(tokenizers["wordpiece"], TextSection(), 0).cut(["the 🎉 dog and the fox 🎉", "3.1 4 1 1"])
+    whole = TextSection(mix=CutMix(sentence=1, run=0, window=0))
+    cuts, report = Cutter(tokenizers["wordpiece"], whole, 0).cut(["the 🎉 dog and the fox 🎉", "3.1 4 1 1"])
     assert not cuts
     assert report.dropped == {"unknown token": 1, "no letters": 1}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def split(text: str) -> list[str]:
 @given(text=st.text(alphabet='aB. !?"。\n„)x1', max_size=80))
 def test_nothing_is_lost_and_nothing_is_said_twice(text: str) -> None:
     spans = sentence_spans(text)
-    assert all(left[1] <= right[0] for left, right in zip(spans, spans[1:], strict=False))
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans))
     assert "".join("".join(split(text)).split()) == "".join(text.split())
     assert all(part == part.strip() and part and "\n" not in part for part in split(text))
 

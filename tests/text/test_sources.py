@@ -55,7 +55,7 @@ def test_domains_take_their_shares_and_excluded_sources_none(tmp_path, suffix: s
     found = read(source_of(tmp_path, exclude_sources=("s1",), **settings))
     assert not any(paragraph.source == "s1" or paragraph.domain == "wood" for paragraph in found)
     start = Counter(paragraph.domain for paragraph in found[:60])
-    assert start["hill"] == pytest.approx(2 * start["sea"], abs=2)
+    assert start["hill"] == pytest.approx(2 * start["sea"], rel=0.1)  # by characters, so nearly by paragraphs
     expected = sorted(row["text"] for row in ROWS * 20 if row["domain"] != "wood" and row["source"] != "s1")
     assert sorted(paragraph.text for paragraph in found) == expected  # one that runs out lets the rest go on
     with pytest.raises(RecipeError, match="domain 'wood'"):

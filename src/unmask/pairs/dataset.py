@@ -35,9 +35,10 @@ class PairsDataset:
     def rows(self, split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """ids (rows, length) int64 and vectors (rows, dimension) float32, in the order of `indices`."""
         indices = np.asarray(indices, dtype=np.int64)
-        if len(indices) and not (indices.min() >= 0 and indices.max() < self.count(split)):
+        wrong = indices[(indices < 0) | (indices >= self.count(split))]
+        if len(wrong):
             raise PairsError(
-                f"row {int(indices.max())} was asked of the {split} part of {self.folder.root}, "
+                f"row {int(wrong[0])} was asked of the {split} part of {self.folder.root}, "
                 f"which has {self.count(split)} rows, counted from 0"
             )
         ids = np.empty((len(indices), self.manifest.length), np.int64)
@@ -69,7 +70,7 @@ class PairsDataset:
 def _open_array(path: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise PairsError(f"{path} cannot be read ({error}); copy the folder again or prepare it again") from error
     if values.shape != shape:
         raise PairsError(

@@ -70,7 +70,7 @@ class PairsFolder:
         Only safe for who holds the lock.
         """
         make_folder(self.work)
-        for folder in (self.root, self.work):
+        for folder in (self.root, self.work, self.root / TOKENIZER):
             for leftover in folder.glob(".*.partial"):
                 leftover.unlink()
 

@@ -14,6 +14,7 @@ SIMILAR = 0.6  # Jaccard overlap of two texts' word pairs from which they count 
 # 24 bands of 3: of pairs at the threshold 0.3 % are missed, and few that are far from it need to be checked.
 BANDS, ROWS_PER_BAND = 24, 3
 _PAIRS_AT_ONCE = 4096
+_CANDIDATES_AT_ONCE = 1 << 22
 _SEED = 20_240
 
 
@@ -58,24 +59,33 @@ class HeldOutIndex:
         if not len(texts) or not len(self._order):
             return found
         shingles = _shingles(texts)
-        rows, others = self._candidates(_band_keys(*shingles))
-        for start in range(0, len(rows), _PAIRS_AT_ONCE):
-            stretch = slice(start, start + _PAIRS_AT_ONCE)
-            overlaps = _jaccard(shingles, rows[stretch], self._shingles, others[stretch])
-            found[rows[stretch][overlaps >= SIMILAR]] = True
+        first, counts = self._ranges(_band_keys(*shingles))
+        # Texts made from one template agree with each other by the million: only so many pairs are held at a time.
+        stretches = np.cumsum(counts.sum(axis=1)) // _CANDIDATES_AT_ONCE
+        for stretch in np.unique(stretches):
+            chosen = np.flatnonzero(stretches == stretch)
+            rows, others = self._candidates(first[chosen], counts[chosen])
+            for start in range(0, len(rows), _PAIRS_AT_ONCE):
+                some = slice(start, start + _PAIRS_AT_ONCE)
+                overlaps = _jaccard(shingles, chosen[rows[some]], self._shingles, others[some])
+                found[chosen[rows[some]][overlaps >= SIMILAR]] = True
         return found
 
-    def _candidates(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _ranges(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(texts, bands): where the held-out texts with the same key begin in each band, and how many there are."""
+        columns = list(zip(self._sorted.T, keys.T, strict=True))
+        first = np.stack([np.searchsorted(held, wanted, side="left") for held, wanted in columns], axis=1)
+        after = np.stack([np.searchsorted(held, wanted, side="right") for held, wanted in columns], axis=1)
+        return first, after - first
+
+    def _candidates(self, first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (text, held-out text) that agree in at least one band."""
-        pairs = [np.empty(0, np.int64)]
         size = len(self._order)
+        pairs = []
         for band in range(BANDS):
-            first = np.searchsorted(self._sorted[:, band], keys[:, band], side="left")
-            counts = np.searchsorted(self._sorted[:, band], keys[:, band], side="right") - first
-            rows = np.repeat(np.arange(len(keys)), counts)
-            inside = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-            others = self._order[np.repeat(first, counts) + inside, band]
-            pairs.append(rows * size + others)
+            rows = np.repeat(np.arange(len(first)), counts[:, band])
+            inside = np.arange(len(rows)) - np.repeat(np.cumsum(counts[:, band]) - counts[:, band], counts[:, band])
+            pairs.append(rows * size + self._order[first[rows, band] + inside, band])
         unique = np.unique(np.concatenate(pairs))
         return unique // size, unique % size
 
