@@ -87,6 +87,13 @@ def test_the_object_for_programs_tells_everything_but_the_texts(held_out, tokeni
     assert seen[-1] == ("embedding what was found", len(TEXTS), len(TEXTS))
 
 
+def test_equal_answers_are_embedded_once(held_out, tokenizer, encoder, scripted) -> None:
+    before = encoder.queries
+    result = measure(["a dog ran under it"] * 5, held_out, tokenizer, encoder, scripted)
+    assert encoder.queries - before == 1
+    assert [row["cosine"] > 0.999 for row in result.rows] == [False, True, False, False, False]
+
+
 def test_rows_carry_what_is_needed_to_look_at_them(held_out, tokenizer, encoder, scripted) -> None:
     result = measure(FOREIGN, held_out, tokenizer, encoder, scripted)
     row = result.rows[1]

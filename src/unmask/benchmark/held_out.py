@@ -106,15 +106,16 @@ def embed(
     on_progress: Progress = no_progress,
     stage: str = "embedding",
 ) -> np.ndarray:
-    """(texts, dimension) vectors; a text without a character gets the zero vector and is not sent."""
-    vectors = np.zeros((len(texts), encoder.dimension), dtype=np.float32)
-    to_send = [row for row, text in enumerate(texts) if text.strip()]
+    """(texts, dimension) vectors; equal texts are sent once, blank ones not at all: zero vectors."""
+    to_send = list(dict.fromkeys(text for text in texts if text.strip()))
+    sent = np.zeros((len(to_send) + 1, encoder.dimension), dtype=np.float32)  # the last one stays zero
     on_progress(stage, 0, len(to_send))
     for start in range(0, len(to_send), batch_size):
         some = to_send[start : start + batch_size]
-        vectors[some] = encoder.encode([texts[row] for row in some])
+        sent[start : start + len(some)] = encoder.encode(some)
         on_progress(stage, start + len(some), len(to_send))
-    return vectors
+    place = {text: number for number, text in enumerate(to_send)}
+    return sent[[place.get(text, -1) for text in texts]]
 
 
 def _sample(count: int, limit: int | None, seed: int) -> list[int]:
