@@ -48,6 +48,7 @@ def prepare(
     May be stopped at any moment: the same command goes on where it stopped. Texts are split into training, validation
     and test by their content, and what nearly repeats a held-out text is left out of training.
     """
+    from unmask.errors import InterruptedRun
     from unmask.pairs.prepare import prepare as prepare_pairs
     from unmask.recipe import load_recipe
     from unmask.text.sources import with_text
@@ -56,8 +57,13 @@ def prepare(
     if text is not None:
         chosen = with_text(chosen, text)
     folder = out or Path("data") / chosen.name
-    with _progress() as report:
-        manifest = prepare_pairs(chosen, folder, report)
+    try:
+        with _progress() as report:
+            manifest = prepare_pairs(chosen, folder, report)
+    except KeyboardInterrupt as error:
+        raise InterruptedRun(
+            f"stopped; what is done is kept in {folder}, the same command goes on from there"
+        ) from error
     if as_json:
         print_json({"folder": str(folder), **manifest.as_tree()})
     else:
