@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -177,3 +178,14 @@ def test_a_folder_without_text_and_a_missing_model_are_named(workshop: Path, tmp
     texts = str(workshop / "held-out.jsonl")
     done = CliRunner().invoke(app, ["evaluate", "--texts", texts, "--model", "no-such-model"])
     assert (done.exit_code, "no model 'no-such-model'" in done.stderr) == (2, True)
+
+
+def test_vectors_of_another_encoder_than_the_models_are_not_measured(workshop: Path, tmp_path: Path) -> None:
+    shutil.copytree(workshop / "model", tmp_path / "model")
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text("utf-8"))
+    manifest["encoder"]["fingerprint"] = "another"
+    (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    done = CliRunner().invoke(
+        app, ["evaluate", "--texts", str(workshop / "held-out.jsonl"), "--model", str(tmp_path / "model")]
+    )
+    assert (done.exit_code, "expected another" in done.stderr) == (1, True)
