@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from unmask.errors import InputError, OutputError
 
@@ -96,6 +96,19 @@ def make_folder(path: Path | str) -> Path:
     except OSError as error:
         raise explain_write_failure(path, error) from error
     return path
+
+
+def try_lock(handle: IO[Any]) -> bool:
+    """Lock an open file for this process; False if another one holds it. The lock dies with the process."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: nothing to lock with
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sha256_of_file(path: Path | str) -> str:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from unmask.errors import OutputError
-from unmask.files import explain_write_failure, read_json, write_json
+from unmask.files import explain_write_failure, read_json, try_lock, write_json
 
 # Recovered text is as sensitive as what it was recovered from.
 PRIVATE = 0o600
@@ -98,16 +98,10 @@ class ResumableLines:
             self._handle = None
 
     def _lock(self, handle: BinaryIO) -> None:
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system: nothing to lock with
-            return
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_lock(handle):
             raise OutputError(
                 f"another process is writing {self.partial}; wait until it is done, or choose another --out"
-            ) from error
+            )
 
     def _check_settings(self) -> None:
         if not self.settings_file.is_file():

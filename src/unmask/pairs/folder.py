@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unmask.errors import PairsError
-from unmask.files import explain_write_failure, make_folder, read_json, write_json
-
-log = logging.getLogger(__name__)
+from unmask.files import explain_write_failure, make_folder, read_json, try_lock, write_json
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
@@ -84,18 +81,8 @@ def locked(root: Path) -> Iterator[None]:
     except OSError as error:
         raise explain_write_failure(path, error) from error
     with handle:
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system
-            log.warning("this system has no file locks; take care that only one process prepares into %s", root)
-            yield
-            return
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PairsError(
-                f"another process is preparing into {root}; wait until it is done, or give another --out"
-            ) from error
+        if not try_lock(handle):
+            raise PairsError(f"another process is preparing into {root}; wait until it is done, or give another --out")
         yield
 
 
