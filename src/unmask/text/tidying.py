@@ -15,6 +15,7 @@ _RULES = [
     # Initials and abbreviations: u. s., p. m.
     (re.compile(r"\b(\w\.)\s+(?=\w\.)"), r"\1"),
     (re.compile(r"(?<=\w)\s+([-‐‑/])\s+(?=\w)"), r"\1"),
+    (re.compile(r"-\s+(?=-)"), "-"),
     (re.compile(rf"(?<=[{_IDEOGRAPH}])\s+(?=[{_IDEOGRAPH}，。！？、；：])"), ""),
     (re.compile(rf"(?<=[，。！？、；：])\s+(?=[{_IDEOGRAPH}])"), ""),
 ]
