@@ -62,12 +62,12 @@ class SentenceTransformersEncoder:
         self._check_code(trust_remote_code)
         self.network = self._load(trust_remote_code, attention)
         self.prompts = defined_prompts(self.folder)
-        self._prompt = self._resolve_prompt(prompt)
-        self._task = task
+        self.prompt = self._resolve_prompt(prompt)
+        self.task = task
         self._adapter, self._task_arguments = self._use_task(task)
-        self._full_dimension = _embedding_dimension(self.network)
+        self.full_dimension = _embedding_dimension(self.network)
         self._truncate_dim = self._check_truncation(truncate_dim)
-        self.dimension: int = self._truncate_dim or self._full_dimension
+        self.dimension: int = self._truncate_dim or self.full_dimension
 
     @classmethod
     def from_section(cls, section: EncoderSection, device: str = "auto") -> SentenceTransformersEncoder:
@@ -106,15 +106,15 @@ class SentenceTransformersEncoder:
     def fingerprint(self) -> str:
         """Of the weights and of everything that changes the vectors, precision apart."""
         modules = [type(module).__name__ for module in self.network]
-        is_whole = self.dimension == self._full_dimension
+        is_whole = self.dimension == self.full_dimension
         places = module_paths(self.folder) + ([self._adapter] if self._adapter else [])
         settings = {
             "modules": [module for module in modules if module != "Normalize"],
             "pooling": self.pooling,
             "unit_length": self._normalize or (is_whole and modules[-1] == "Normalize"),
             "dimension": self.dimension,
-            "prompt": self._prompt or "",
-            "task": self._task or "",
+            "prompt": self.prompt or "",
+            "task": self.task or "",
         }
         return fingerprint_of("sentence-transformers", weight_hashes(self.folder, places), settings)
 
@@ -123,20 +123,32 @@ class SentenceTransformersEncoder:
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
+        values = self.embed_as(texts, self.network, self.prompt, self._truncate_dim, self._normalize)
+        self.queries += len(texts)
+        return check_answer(values, len(texts), self.dimension, self.name)
+
+    def embed_as(
+        self,
+        texts: list[str],
+        network: SentenceTransformer,
+        prompt: str | None,
+        truncate_dim: int | None = None,
+        normalize: bool = False,
+    ) -> np.ndarray:
+        """Vectors under settings that need not be this encoder's own; neither checked nor counted."""
         # Weights stay in fp32 and only products run in the lower precision: nearer to the exact vector than casting the
         # whole network, and just as fast.
         with autocast(self._device, self._dtype):
-            values = self.network.encode(
+            values = network.encode(
                 texts,
                 batch_size=self._batch_size,  # sorted by length and put back in order inside
-                prompt=self._prompt,
-                truncate_dim=self._truncate_dim,
-                normalize_embeddings=self._normalize,
+                prompt=prompt,
+                truncate_dim=truncate_dim,
+                normalize_embeddings=normalize,
                 show_progress_bar=False,
                 **self._task_arguments,
             )
-        self.queries += len(texts)
-        return check_answer(np.asarray(values), len(texts), self.dimension, self.name)
+        return np.asarray(values, dtype=np.float32)
 
     def _check_code(self, trusted: bool) -> None:
         own = code_of_its_own(self.folder)
@@ -220,10 +232,10 @@ class SentenceTransformersEncoder:
         self.network.to(self._device)
 
     def _check_truncation(self, truncate_dim: int | None) -> int | None:
-        if truncate_dim is not None and not 1 <= truncate_dim <= self._full_dimension:
+        if truncate_dim is not None and not 1 <= truncate_dim <= self.full_dimension:
             raise EncoderError(
-                f"truncate_dim is {truncate_dim}, but '{self.name}' gives {self._full_dimension} dimensions; "
-                f"use 1 to {self._full_dimension} or leave it out"
+                f"truncate_dim is {truncate_dim}, but '{self.name}' gives {self.full_dimension} dimensions; "
+                f"use 1 to {self.full_dimension} or leave it out"
             )
         return truncate_dim
 
