@@ -17,7 +17,10 @@ def stdout(plain: bool = False) -> Console:
     """The results' stream; rich decides by itself whether it is a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, no_color=plain or None, soft_wrap=True)
+    console = Console(highlight=False, no_color=plain or None)
+    # Only a terminal has a width; lines in a file are as long as they are.
+    console.soft_wrap = not console.is_terminal
+    return console
 
 
 def say(line: str = "") -> None:

@@ -27,7 +27,7 @@ SENTENCES = (
     "Please send the signed contract to our office before Friday.",
     "The new bridge across the river will open to traffic next spring.",
 )
-HIDDEN = "▒▒▒"
+HIDDEN, END = "▒▒▒", "·"
 SURE, LIKELY = 0.8, 0.4  # confidence from which a token is shown bold, and from which it is no longer dim
 
 
@@ -35,7 +35,7 @@ SURE, LIKELY = 0.8, 0.4  # confidence from which a token is shown bold, and from
 class Outcome:
     """One sentence, there and back."""
 
-    right: float
+    right: int
     total: int
     cosine: float
 
@@ -68,8 +68,8 @@ def demo(
     outcomes = []
     for sentence in text or SENTENCES:
         show = Screen(console, inverter, pace) if live else Lines(console, inverter)
-        outcomes.append(_there_and_back(inverter, sentence, show, decoder=decoder, steps=steps, seed=seed))
-    console.print(_meaning(outcomes, inverter), markup=False)
+        outcomes.append(there_and_back(inverter, sentence, show, decoder=decoder, steps=steps, seed=seed))
+    console.print(_meaning(outcomes), markup=False)
 
 
 class Lines:
@@ -80,9 +80,10 @@ class Lines:
 
     @contextmanager
     def drawing(self) -> Iterator[Callable[[DecodeStep], None]]:
-        yield lambda step: self.console.print(
-            f"  step {step.step:>2}  {draw(step, self.inverter).plain}", markup=False, no_wrap=True
-        )
+        yield lambda step: self.console.print(f"  step {step.step:>2} {draw(step, self.inverter).plain}", markup=False)
+
+    def final(self, text: str, ids: list[int], true_ids: list[int]) -> Text | str:
+        return f" {printable(text)}"
 
 
 class Screen:
@@ -99,32 +100,40 @@ class Screen:
         with Live(console=self.console, auto_refresh=False, transient=True) as live:
 
             def show(step: DecodeStep) -> None:
-                counter = Text(f"  step {step.step:>2}  ", style="dim")
-                live.update(counter.append_text(draw(step, self.inverter)), refresh=True)
+                drawn = Text(overflow="fold", no_wrap=False).append(f"  step {step.step:>2} ", style="dim")
+                live.update(drawn.append_text(draw(step, self.inverter)), refresh=True)
                 time.sleep(self.pace)
 
             yield show
 
+    def final(self, text: str, ids: list[int], true_ids: list[int]) -> Text | str:
+        """Green where the token is right, so that the eye need not compare."""
+        is_right = [place < len(true_ids) and true_ids[place] == token for place, token in enumerate(ids)]
+        return spell(self.inverter, ids, ["green" if right else "yellow" for right in is_right])
+
 
 def draw(step: DecodeStep, inverter: Inverter) -> Text:
-    """The tokens of the batch's first row after one step; never markup, since the text may be anything."""
+    """The first row of the batch after one step, without the padding at its end."""
+    ids, pad_id = step.tokens[0].tolist(), inverter.tokenizer.pad_id
+    while ids and ids[-1] == pad_id:
+        ids.pop()
+    confidence, is_new = step.confidence[0].tolist(), step.is_new[0].tolist()
+    return spell(inverter, ids, [shade(sure, new) for sure, new in zip(confidence, is_new, strict=True)])
+
+
+def spell(inverter: Inverter, ids: list[int], styles: list[str]) -> Text:
+    """Tokens with a style each; never markup, since the text may be anything."""
     from rich.text import Text
 
-    tokenizer, drawn = inverter.tokenizer, Text()
-    ids = step.tokens[0].tolist()
-    pieces = tokenizer.pieces(ids)
+    tokenizer, spelt = inverter.tokenizer, Text()
     spaces_are_marked = any(piece.startswith(" ") for piece in tokenizer.pieces(tokenizer.encode(["a b"])[0]))
-    for place, (token, piece) in enumerate(zip(ids, pieces, strict=True)):
-        if token == tokenizer.pad_id:
-            drawn.append(" ·", style="dim")
-        elif token == tokenizer.mask_id:
-            drawn.append(f" {HIDDEN}", style="dim")
-        else:
-            goes_on = not piece.startswith(" ") if spaces_are_marked else piece.startswith("##")
-            style = shade(float(step.confidence[0, place]), bool(step.is_new[0, place]))
-            drawn.append("" if goes_on else " ")
-            drawn.append(printable(piece.removeprefix("##").strip(" ")), style=style)
-    return drawn
+    for token, piece, style in zip(ids, tokenizer.pieces(ids), styles, strict=False):
+        if token in (tokenizer.pad_id, tokenizer.mask_id):
+            spelt.append(" ").append(END if token == tokenizer.pad_id else HIDDEN, style="dim")
+            continue
+        goes_on = not piece.startswith(" ") if spaces_are_marked else piece.startswith("##")
+        spelt.append("" if goes_on else " ").append(printable(piece.removeprefix("##").strip(" ")), style=style)
+    return spelt
 
 
 def shade(confidence: float, is_new: bool) -> str:
@@ -133,40 +142,52 @@ def shade(confidence: float, is_new: bool) -> str:
     return f"{weight} green" if is_new else weight
 
 
-def _there_and_back(inverter: Inverter, sentence: str, show: Lines | Screen, **how: Any) -> Outcome:
+def there_and_back(inverter: Inverter, sentence: str, show: Lines | Screen, **how: Any) -> Outcome:
+    """Embed one sentence, read it back before the user's eyes, and say how close it came."""
     from unmask.metrics.text import token_accuracy
     from unmask.metrics.vectors import cosine
 
     tokenizer, encoder = inverter.tokenizer, inverter.encoder()
-    whole = tokenizer.encode([sentence])[0]
-    true_ids = whole[: inverter.denoiser.length]
-    if not true_ids:
-        raise InputError(f"the text {sentence!r} has no tokens, expected at least one word; give another --text")
-    if len(whole) > len(true_ids):
-        note(f"the text has {len(whole)} tokens, this model reads {len(true_ids)}: what follows is left out")
-        sentence = tokenizer.decode(true_ids)
+    true_ids = _readable_part(inverter, sentence)
     vector = encoder.encode([tokenizer.decode(true_ids)])[0]  # (dimension,)
-    started, last = time.perf_counter(), None
-    waited = 0.0
-    with show.drawing() as draw_step:
-        for last in inverter.stream(vector, **how):
-            before = time.perf_counter()
-            draw_step(last)
-            waited += time.perf_counter() - before
-    seconds = time.perf_counter() - started - waited
-    assert last is not None, "every decoder yields at least one step"
+    numbers = " ".join(f"{value:+.3f}" for value in vector[:6])
+    show.console.print(f"original   {printable(tokenizer.decode(true_ids))}", markup=False)
+    show.console.print(f"vector     {numbers} … {len(vector)} numbers", markup=False)
+    seconds, last = _stream(inverter, vector, show, **how)
     found_ids = [token for token in last.tokens[0].tolist() if token != tokenizer.pad_id]
     found = tokenizer.decode(found_ids)
-    similarity = float(cosine(encoder.encode([found]), vector[None, :])[0])
-    outcome = Outcome(float(token_accuracy([true_ids], [found_ids])[0]) * len(true_ids), len(true_ids), similarity)
-    passes = int(last.forward_passes[0])
+    right = round(float(token_accuracy([true_ids], [found_ids])[0]) * len(true_ids))
+    outcome = Outcome(right, len(true_ids), float(cosine(encoder.encode([found]), vector[None, :])[0]))
+    show.console.print("read back ", show.final(found, found_ids, true_ids), sep="", markup=False)
     show.console.print(
-        f"original   {printable(sentence)}\nread back  {printable(found)}\n"
-        f"           {outcome.right:.0f} of {outcome.total} tokens right, cosine {similarity:.2f}, "
-        f"{passes} forward passes, {seconds:.2f} s\n",
+        f"           {outcome.right} of {outcome.total} tokens right, cosine {outcome.cosine:.2f}, "
+        f"{int(last.forward_passes[0])} forward passes, {seconds:.2f} s\n",
         markup=False,
     )
     return outcome
+
+
+def _readable_part(inverter: Inverter, sentence: str) -> list[int]:
+    """The tokens that are embedded and compared: as many as this model can read."""
+    whole, length = inverter.tokenizer.encode([sentence])[0], inverter.denoiser.length
+    if not whole:
+        raise InputError(f"the text {sentence!r} has no tokens, expected at least one word; give another --text")
+    if len(whole) > length:
+        note(f"the text has {len(whole)} tokens, this model reads {length}: the rest is left out")
+    return whole[:length]
+
+
+def _stream(inverter: Inverter, vector: Any, show: Lines | Screen, **how: Any) -> tuple[float, DecodeStep]:
+    """Decode before the user's eyes; the seconds are the network's, not the drawing's."""
+    seconds, last = 0.0, None
+    with show.drawing() as draw_step:
+        started = time.perf_counter()
+        for last in inverter.stream(vector, **how):
+            seconds += time.perf_counter() - started
+            draw_step(last)
+            started = time.perf_counter()
+    assert last is not None, "every decoder yields at least one step"
+    return seconds, last
 
 
 def _introduction(inverter: Inverter) -> str:
@@ -177,7 +198,7 @@ def _introduction(inverter: Inverter) -> str:
     )
 
 
-def _meaning(outcomes: list[Outcome], inverter: Inverter) -> str:
+def _meaning(outcomes: list[Outcome]) -> str:
     right, total = sum(outcome.right for outcome in outcomes), sum(outcome.total for outcome in outcomes)
     return (
         f"What it means: {right:.0f} of {total} tokens came back in their place, so whoever can read your vectors "
