@@ -104,3 +104,11 @@ def test_hashes_are_those_of_the_content(tmp_path: Path) -> None:
     shuffled: Callable[[list[str]], dict[str, int]] = lambda keys: {key: len(key) for key in keys}
     assert files.sha256_of_json(shuffled(["a", "bb"])) == files.sha256_of_json(shuffled(["bb", "a"]))
     assert files.sha256_of_json({"a": 1}) != files.sha256_of_json({"a": 2})
+
+
+def test_a_place_that_cannot_be_written_is_named_before_the_work(tmp_path: Path) -> None:
+    files.check_writable(tmp_path / "new.json")
+    for path, message in ((tmp_path, "is a folder"), (tmp_path / "none" / "a", "does not exist or is not a folder")):
+        with pytest.raises(OutputError, match=message):
+            files.check_writable(path)
+    assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,16 @@ def explain_write_failure(path: Path, error: OSError) -> OutputError:
     return OutputError(f"could not write {path}: {error.strerror or error}; choose another place")
 
 
+def check_writable(path: Path | str) -> None:
+    """Complain now about a file that could not be written once everything is computed."""
+    path = Path(path)
+    reason = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
+    if not reason and not os.access(path.parent, os.W_OK):
+        reason = errno.EACCES
+    if reason:
+        raise explain_write_failure(path, OSError(reason, os.strerror(reason)))
+
+
 @contextmanager
 def atomic_writer(path: Path | str, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`; rename it onto `path` only if the block succeeds."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unmask.benchmark.held_out import HeldOut, Progress, embed, no_progress
-from unmask.files import atomic_writer, explain_write_failure
+from unmask.files import atomic_writer
 from unmask.metrics.bleu import bleu_of_sums, bleu_rows, bleu_signature
 from unmask.metrics.bootstrap import interval_of_sums, intervals_of_means
 from unmask.metrics.perplexity import LanguageModel, perplexity
@@ -70,16 +68,6 @@ def write_results(path: Path | str, evaluations: Sequence[Evaluation]) -> None:
             for row in evaluation.rows:
                 line = {"attack": evaluation.attack, "seed": evaluation.seed, **row}
                 handle.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
-
-
-def check_writable(path: Path | str) -> None:
-    """Complain now about a place for results that could not be written once everything is measured."""
-    path = Path(path)
-    reason = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
-    if not reason and not os.access(path.parent, os.W_OK):
-        reason = errno.EACCES
-    if reason:
-        raise explain_write_failure(path, OSError(reason, os.strerror(reason)))
 
 
 def evaluate(

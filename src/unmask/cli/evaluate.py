@@ -85,10 +85,10 @@ def evaluate(
     their order, bleu (0 to 100) is sacrebleu's for all texts together, length_error counts tokens. Every value comes
     with a 95 % interval: low, high.
     """
-    from unmask.benchmark.evaluation import check_writable
     from unmask.benchmark.held_out import read_texts
     from unmask.decoding import DecodeOptions
     from unmask.errors import InputError
+    from unmask.files import check_writable
 
     if as_json and markdown:
         raise InputError("--json and --markdown were both given; choose one")
