@@ -16,7 +16,7 @@ from unmask.decoding import DECODERS, DEFAULT_DECODER, DecodeOptions
 from unmask.decoding.loop import decode
 from unmask.denoiser.checkpoint import Checkpoint, checkpoint_files, find_checkpoint, load_checkpoint
 from unmask.diffusion.schedules import build_schedule
-from unmask.errors import CheckpointError, InputError, UnknownName
+from unmask.errors import CheckpointError, EncoderError, InputError, UnknownName
 from unmask.files import make_folder, write_by_name
 from unmask.records import Cost, DecodeStep, Reconstruction, VectorBatch
 from unmask.runtime import choose_device, choose_dtype
@@ -92,7 +92,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
                 local_files_only=local_files_only,
             )
         checkpoint = load_checkpoint(folder, chosen_device)
-        _store_matrices_in(checkpoint.denoiser, dtype)
+        store_matrices_in(checkpoint.denoiser, dtype)
         return cls(checkpoint, chosen_device, dtype)
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -116,7 +116,15 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         if self._encoder is None:
             from unmask.encoders import load_encoder
 
-            self._encoder = load_encoder(self.recipe.encoder)
+            found = load_encoder(self.recipe.encoder)
+            expected = self.manifest["encoder"].get("fingerprint", found.fingerprint)
+            if found.fingerprint != expected:
+                raise EncoderError(
+                    f"encoder '{found.name}' is not the one this model was trained for (fingerprint "
+                    f"{found.fingerprint[:12]}, expected {expected[:12]}): it has other weights or settings; "
+                    "restore them, or choose another model"
+                )
+            self._encoder = found
         return self._encoder
 
     def invert(
@@ -223,7 +231,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         return check_vectors(vectors, self.dimension)
 
 
-def _store_matrices_in(denoiser: torch.nn.Module, dtype: torch.dtype) -> None:
+def store_matrices_in(denoiser: torch.nn.Module, dtype: torch.dtype) -> None:
     """Keep the matrices in the type they are multiplied in, instead of converting them at every pass."""
     if dtype == torch.float32:
         return
