@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from unmask.attacks.base import Attack
-from unmask.attacks.inverter import Inverter
+from unmask.attacks.inverter import Choices, Inverter
 from unmask.decoding import DECODERS, DecodeOptions
 from unmask.errors import CheckpointError, InputError, UnknownName, VectorError
 from unmask.records import Reconstruction, VectorBatch
@@ -128,6 +129,10 @@ def test_wrong_choices_are_refused_before_anything_runs(inverter: Inverter, vect
         inverter.invert(vectors, decoder="eular")
     with pytest.raises(TypeError, match="stepz"):
         inverter.invert(vectors, stepz=3)
+
+
+def test_every_option_of_decoding_is_a_keyword() -> None:
+    assert set(Choices.__annotations__) == {item.name for item in fields(DecodeOptions)}
 
 
 def test_half_precision_keeps_matrices_small_and_statistics_exact(checkpoint: Path, vectors: np.ndarray) -> None:

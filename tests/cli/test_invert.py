@@ -247,6 +247,7 @@ def test_a_reader_that_leaves_early_is_no_error(model: Path, vectors: Path) -> N
         (("{vectors}", "--limit", 0), 2, "limit"),
         (("{vectors}", "--threads", 0), 1, "threads must be at least 1"),
         (("{vectors}", "--out", "{folder}/no/such/place"), 1, "does not exist"),
+        (("{vectors}", "--out", "{vectors}", "--no-resume"), 1, "is the file of vectors itself"),
         (("{vectors}", "--model", "nothing"), 2, "no model 'nothing'"),
     ],
 )

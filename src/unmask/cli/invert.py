@@ -23,33 +23,43 @@ if TYPE_CHECKING:
     from unmask.vectorstores.base import VectorSource
 
 
+Input = Annotated[str, typer.Argument(help=".npy, .npz, .parquet, .safetensors, .jsonl, or - for JSON lines.")]
+Steps = Annotated[int, typer.Option(help="Steps from all masked to all set; sequential takes its own.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Vectors at a time; chosen for the device if left out.")]
+Seed = Annotated[int, typer.Option(help="Where chance is involved, this decides it.")]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token, 1 draws as the model believes.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that make up this share.")]
+Counts = Annotated[str, typer.Option(help="confidence: how the number still masked falls: linear, cosine.")]
+ResampleAll = Annotated[bool, typer.Option("--resample-all", help="euler: set every position anew at each step.")]
+RemaskShare = Annotated[float, typer.Option(help="euler_remask: share masked again, or least confidence.")]
+RemaskMode = Annotated[str, typer.Option(help="euler_remask: lowest or threshold.")]
+RestartT = Annotated[float, typer.Option(help="two_stage: share of the first text masked again.")]
+Out = Annotated[Path | None, typer.Option(help="File for the lines; stdout if left out.")]
+Resume = Annotated[bool, typer.Option(help="Go on with an interrupted --out, or start it over.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many vectors.")]
+Key = Annotated[str | None, typer.Option(help="Array, tensor, column or JSON key that holds the vectors.")]
+Scale = Annotated[str | None, typer.Option(help="For integers: a factor, `unit`, or `binary` for packed bits.")]
+
+
 def invert(
-    vectors: Annotated[str, typer.Argument(help=".npy, .npz, .parquet, .safetensors, .jsonl, or - for JSON lines.")],
+    vectors: Input,
     model: Annotated[str, typer.Option(help="A name from `unmask models`, or a checkpoint's folder.")] = "minilm",
     decoder: Annotated[str, typer.Option(help="A name from `unmask decoders`.")] = "confidence",
-    steps: Annotated[int, typer.Option(help="Steps from all masked to all set; sequential takes its own.")] = 8,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Vectors at a time; chosen for the device if left out.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Where chance is involved, this decides it.")] = 0,
-    temperature: Annotated[
-        float, typer.Option(help="0 takes the likeliest token, 1 draws as the model believes.")
-    ] = 0.0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that make up this share.")] = 1.0,
-    counts: Annotated[
-        str, typer.Option(help="confidence: how the number still masked falls: linear, cosine.")
-    ] = "linear",
-    resample_all: Annotated[bool, typer.Option(help="euler: set every position anew at each step.")] = False,
-    remask_share: Annotated[float, typer.Option(help="euler_remask: share, or least confidence.")] = 0.05,
-    remask_mode: Annotated[str, typer.Option(help="euler_remask: lowest or threshold.")] = "lowest",
-    restart_t: Annotated[float, typer.Option(help="two_stage: share of the first text masked again.")] = 0.5,
-    out: Annotated[Path | None, typer.Option(help="File for the lines; stdout if left out.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted --out, or start it over.")] = True,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many vectors.")] = None,
-    key: Annotated[str | None, typer.Option(help="Array, tensor, column or JSON key that holds the vectors.")] = None,
-    scale: Annotated[
-        str | None, typer.Option(help="For integers: a factor, `unit`, or `binary` for packed bits.")
-    ] = None,
+    steps: Steps = 8,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    counts: Counts = "linear",
+    resample_all: ResampleAll = False,
+    remask_share: RemaskShare = 0.05,
+    remask_mode: RemaskMode = "lowest",
+    restart_t: RestartT = 0.5,
+    out: Out = None,
+    resume: Resume = True,
+    limit: Limit = None,
+    key: Key = None,
+    scale: Scale = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
@@ -121,6 +131,8 @@ class Run:
         """Write `out`, resuming where an earlier run stopped; returns what was done."""
         from unmask.attacks.output import ResumableLines
 
+        if self.source.is_repeatable and out.exists() and out.samefile(self.source.origin):
+            raise OutputError(f"{out} is the file of vectors itself; choose another --out")
         lines = ResumableLines(out, self._settings(reading), self.batch_size, resume)
         with stoppable(), lines:
             resumed = lines.done
