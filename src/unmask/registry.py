@@ -49,7 +49,7 @@ class Registry(Generic[T]):
         """The registered class or function itself."""
         if name not in self._entries:
             guess = nearest_name(name, self.names)
-            hint = f"; did you mean '{guess}'?" if guess else ""
+            hint = f"; did you mean '{guess}'?" if guess else ";"
             raise UnknownName(f"unknown {self.kind} '{name}'{hint} Known: {', '.join(self.names)}")
         module_name, _, attribute = self._entries[name].target.partition(":")
         return getattr(importlib.import_module(module_name), attribute)

@@ -120,13 +120,14 @@ class ApiEncoder:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors in the order of the texts, (texts, dimension) float32; all or nothing within the budget."""
         texts = check_texts(texts)
-        self._check_budget(len(texts))
+        self.check_budget(len(texts))
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         starts = range(0, len(texts), self._batch_size)
         return np.concatenate([self._ask(texts[start : start + self._batch_size]) for start in starts])
 
-    def _check_budget(self, coming: int) -> None:
+    def check_budget(self, coming: int) -> None:
+        """Refuse now what could not be sent to its end."""
         if self._budget is not None and self.queries + coming > self._budget:
             raise BudgetExhausted(
                 f"{self.queries} of the {self._budget} texts that the budget allows are sent and {coming} more would "

@@ -127,6 +127,19 @@ class SentenceTransformersEncoder:
         self.queries += len(texts)
         return check_answer(values, len(texts), self.dimension, self.name)
 
+    def count_cut(self, texts: Sequence[str]) -> int:
+        """How many of the texts are too long to be embedded whole."""
+        limit = self.max_tokens
+        # No token is shorter than a byte, so most texts need no look.
+        doubtful = [text for text in texts if limit is not None and len(text.encode("utf-8", "replace")) + 2 > limit]
+        return sum(length > (limit or 0) for length in self.count_tokens(doubtful))
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as the model would see it uncut, its own special ones included."""
+        if not texts:
+            return []
+        return [len(ids) for ids in self.network.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
+
     def embed_as(
         self,
         texts: list[str],

@@ -148,7 +148,7 @@ def _lengths(encoder: SentenceTransformersEncoder, texts: Sequence[str]) -> Iter
     """Other cuts than the model's own, as far as some text is longer."""
     network = encoder.network
     own = network.max_seq_length or max(LENGTHS)
-    longest = max(len(ids) for ids in network.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"])
+    longest = max(encoder.count_tokens(texts))
     positions = getattr(getattr(network[0].auto_model, "config", None), "max_position_embeddings", None) or own
     tried = {min(longest, own)}
     for length in LENGTHS:
