@@ -12,7 +12,7 @@ import numpy as np
 from unmask.errors import InputError
 from unmask.records import VectorBatch
 from unmask.runtime import stream_for
-from unmask.text.reading import read_text_file
+from unmask.text_files import read_text_file
 
 if TYPE_CHECKING:
     from unmask.encoders.base import Encoder

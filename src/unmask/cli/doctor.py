@@ -107,7 +107,7 @@ def doctor(
 def read_pairs(vectors: Path, texts: str, key: str | None, scale: str | None) -> tuple[list[str], np.ndarray]:
     import numpy as np
 
-    from unmask.text.reading import read_text_file
+    from unmask.text_files import read_text_file
     from unmask.vectorstores import open_vectors
 
     source = open_vectors(vectors, key=key, scale=scale)

@@ -74,7 +74,7 @@ def embed(
     """
     from unmask.files import check_writable
     from unmask.runtime import set_threads
-    from unmask.text.reading import read_text_file
+    from unmask.text_files import read_text_file
     from unmask.vectorstores.writing import format_for, write_vectors
 
     if out is not None:

@@ -44,7 +44,7 @@ class PrecomputedEncoder:
 
     @classmethod
     def from_section(cls, section: EncoderSection, device: str = "auto") -> PrecomputedEncoder:
-        from unmask.text.reading import read_text_file
+        from unmask.text_files import read_text_file
         from unmask.vectorstores import open_vectors
 
         if not section.texts or not section.vectors:

@@ -9,7 +9,7 @@ from typing import Any
 from unmask.errors import InputError
 from unmask.recipe import TextSource
 from unmask.text.interleaving import Paragraph
-from unmask.text.reading import decode_line, parse_record
+from unmask.text_files import decode_line, parse_record
 
 Reader = Callable[[Path, TextSource, str | None], Iterator[Paragraph]]
 

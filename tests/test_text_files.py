@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from unmask.errors import InputError
-from unmask.text.reading import read_text_file
+from unmask.text_files import read_text_file
 
 
 def write(folder, name: str, content: str | bytes):
