@@ -73,7 +73,7 @@ def test_options_reach_the_encoder(lines: Path, tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named_before_anything_is_loaded(
     lines: Path, tmp_path: Path, out: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "open_encoder", lambda *_, **__: pytest.fail("the encoder was loaded"))
+    monkeypatch.setattr(command.options, "open_encoder", lambda *_, **__: pytest.fail("the encoder was loaded"))
     result = run(lines, "--out", tmp_path / out)
     assert result.exit_code == 1
     assert any(part in result.stderr for part in message.split("|"))
@@ -106,7 +106,7 @@ class Interrupted:
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "open_encoder", lambda *_, **__: Interrupted())
+    monkeypatch.setattr(command.options, "open_encoder", lambda *_, **__: Interrupted())
     result = run("-", "--out", tmp_path / "v.npy", text="a text\n" * (2 * command.CHUNK))
     assert result.exit_code == 130
     assert f"stopped after {command.CHUNK} of {2 * command.CHUNK} texts; nothing was written" in result.stderr

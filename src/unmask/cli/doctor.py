@@ -9,22 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unmask.cli import encoder_options as options
 from unmask.cli.console import note, print_json, print_table, say
-from unmask.cli.encoder_options import (
-    BatchSize,
-    Budget,
-    Device,
-    EncoderName,
-    KeyVariable,
-    Model,
-    Prompt,
-    Task,
-    Threads,
-    TruncateDim,
-    TrustRemoteCode,
-    Url,
-    open_encoder,
-)
 from unmask.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,23 +27,23 @@ SIGNS = {"ok": "ok", "missing": "--", "failed": "NO"}
 def doctor(
     vectors: Annotated[Path | None, typer.Option(help="Vectors of yours, one for each text of --texts.")] = None,
     texts: Annotated[str | None, typer.Option(help="Their texts: a line each, or JSONL with `text`.")] = None,
-    encoder: EncoderName = "minilm",
-    model: Model = None,
-    prompt: Prompt = None,
-    task: Task = None,
-    truncate_dim: TruncateDim = None,
+    encoder: options.EncoderName = "minilm",
+    model: options.Model = None,
+    prompt: options.Prompt = None,
+    task: options.Task = None,
+    truncate_dim: options.TruncateDim = None,
     limit: Annotated[int, typer.Option(min=1, help="Embed at most so many texts again.")] = 256,
     key: Annotated[str | None, typer.Option(help="Array, tensor, column or JSON key that holds the vectors.")] = None,
     scale: Annotated[
         str | None, typer.Option(help="For integers: a factor, `unit`, or `binary` for packed bits.")
     ] = None,
-    batch_size: BatchSize = None,
-    url: Url = None,
-    api_key_variable: KeyVariable = None,
-    budget: Budget = None,
-    trust_remote_code: TrustRemoteCode = False,
-    device: Device = "auto",
-    threads: Threads = None,
+    batch_size: options.BatchSize = None,
+    url: options.Url = None,
+    api_key_variable: options.KeyVariable = None,
+    budget: options.Budget = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check this installation, or check that your vectors are what you think they are.
@@ -78,21 +64,13 @@ def doctor(
 
     set_threads(threads)
 
+    # fp32, so that this machine's rounding is not taken for a difference.
+    made: dict[str, Any] = {"model": model, "prompt": prompt, "task": task, "truncate_dim": truncate_dim}
+    run: dict[str, Any] = {"batch_size": batch_size, "precision": "fp32"}
+    server: dict[str, Any] = {"url": url, "api_key_variable": api_key_variable, "budget": budget}
+
     def load() -> Encoder:
-        return open_encoder(
-            encoder,
-            device,
-            trust_remote_code,
-            model=model,
-            prompt=prompt,
-            task=task,
-            truncate_dim=truncate_dim,
-            batch_size=batch_size,
-            precision="fp32",  # its rounding must not be taken for a difference
-            url=url,
-            api_key_variable=api_key_variable,
-            budget=budget,
-        )
+        return options.open_encoder(encoder, device, trust_remote_code, **made, **run, **server)
 
     if vectors is None and texts is None:
         report_installation(encoder, load, as_json)

@@ -7,28 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unmask.cli import encoder_options as options
 from unmask.cli.console import note, print_json, progress_bar
-from unmask.cli.encoder_options import (
-    BatchSize,
-    Budget,
-    Device,
-    EncoderName,
-    KeyVariable,
-    Model,
-    Precision,
-    Prompt,
-    RequestsPerMinute,
-    Task,
-    Threads,
-    TruncateDim,
-    TrustRemoteCode,
-    Url,
-    open_encoder,
-)
 from unmask.cli.invert import stoppable
 from unmask.errors import InputError, InterruptedRun
 
@@ -37,30 +21,31 @@ if TYPE_CHECKING:
 
     from unmask.encoders.base import Encoder
 
+ABOUT = "{vectors} vectors of {dimension} dimensions written to {out} in {seconds:.1f} s"
 CHUNK = 1024  # texts between two moves of the progress bar
 
 
 def embed(
     texts: Annotated[str, typer.Argument(help="A text per line, or JSONL with `text`; - for stdin.")],
-    encoder: EncoderName = "minilm",
+    encoder: options.EncoderName = "minilm",
     out: Annotated[
         Path | None,
         typer.Option(help=".npy, .npz, .parquet, .safetensors or .jsonl; JSON lines on stdout if left out."),
     ] = None,
-    model: Model = None,
-    prompt: Prompt = None,
-    task: Task = None,
-    truncate_dim: TruncateDim = None,
-    batch_size: BatchSize = None,
-    precision: Precision = None,
+    model: options.Model = None,
+    prompt: options.Prompt = None,
+    task: options.Task = None,
+    truncate_dim: options.TruncateDim = None,
+    batch_size: options.BatchSize = None,
+    precision: options.Precision = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many texts.")] = None,
-    url: Url = None,
-    api_key_variable: KeyVariable = None,
-    requests_per_minute: RequestsPerMinute = None,
-    budget: Budget = None,
-    trust_remote_code: TrustRemoteCode = False,
-    device: Device = "auto",
-    threads: Threads = None,
+    url: options.Url = None,
+    api_key_variable: options.KeyVariable = None,
+    requests_per_minute: options.RequestsPerMinute = None,
+    budget: options.Budget = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --out: print one JSON object about the run.")] = False,
 ) -> None:
     """Turn texts into vectors, a row for each text in the same order.
@@ -75,7 +60,7 @@ def embed(
     from unmask.files import check_writable
     from unmask.runtime import set_threads
     from unmask.text_files import read_text_file
-    from unmask.vectorstores.writing import format_for, write_vectors
+    from unmask.vectorstores.writing import format_for
 
     if out is not None:
         format_for(out)
@@ -84,37 +69,31 @@ def embed(
         raise InputError("--json describes what was written to --out, which is missing; give a file, or drop --json")
     set_threads(threads)
     lines = read_text_file(texts)[:limit]
-    loaded = open_encoder(
-        encoder,
-        device,
-        trust_remote_code,
-        model=model,
-        prompt=prompt,
-        task=task,
-        truncate_dim=truncate_dim,
-        batch_size=batch_size,
-        precision=precision,
-        url=url,
-        api_key_variable=api_key_variable,
-        requests_per_minute=requests_per_minute,
-        budget=budget,
-    )
+    made: dict[str, Any] = {"model": model, "prompt": prompt, "task": task, "truncate_dim": truncate_dim}
+    run: dict[str, Any] = {"batch_size": batch_size, "precision": precision}
+    server: dict[str, Any] = {"url": url, "api_key_variable": api_key_variable, "budget": budget}
+    server["requests_per_minute"] = requests_per_minute
+    loaded = options.open_encoder(encoder, device, trust_remote_code, **made, **run, **server)
     check_before(loaded, lines)
     with stoppable():
         if out is None:
             print_vectors(loaded, lines)
-            return
-        start = time.perf_counter()
-        chunks = embedded(loaded, lines)
-        first = next(chunks)  # an API says its dimension only with its first answer
-        write_vectors(out, itertools.chain([first], chunks), len(lines), first.shape[1])
-        seconds = time.perf_counter() - start
-    if as_json:
-        about = {"encoder": loaded.name, "fingerprint": loaded.fingerprint, "queries": loaded.queries}
-        size = {"vectors": len(lines), "dimension": first.shape[1]}
-        print_json({"out": str(out), **size, **about, "seconds": round(seconds, 3)})
-    else:
-        note(f"{len(lines)} vectors of {first.shape[1]} dimensions written to {out} in {seconds:.1f} s")
+        else:
+            about = write_file(loaded, lines, out)
+            print_json(about) if as_json else note(ABOUT.format(**about))
+
+
+def write_file(encoder: Encoder, texts: list[str], out: Path) -> dict[str, Any]:
+    """Embed into a file; returns what was done."""
+    from unmask.vectorstores.writing import write_vectors
+
+    start = time.perf_counter()
+    chunks = embedded(encoder, texts)
+    first = next(chunks)  # an API says its dimension only with its first answer
+    write_vectors(out, itertools.chain([first], chunks), len(texts), first.shape[1])
+    seconds = round(time.perf_counter() - start, 3)
+    size = {"out": str(out), "vectors": len(texts), "dimension": first.shape[1], "seconds": seconds}
+    return {**size, "encoder": encoder.name, "fingerprint": encoder.fingerprint, "queries": encoder.queries}
 
 
 def check_before(encoder: Encoder, texts: list[str]) -> None:

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unmask.encoders.sentence_transformers import SentenceTransformersEncoder
+from unmask.encoders.sentence_transformers import SentenceTransformersEncoder, settings_of
 from unmask.errors import EncoderError
 from unmask.files import sha256_of_file
 from unmask.runtime import choose_device
@@ -55,12 +55,4 @@ class MinilmEncoder(SentenceTransformersEncoder):
 
     @classmethod
     def from_section(cls, section: EncoderSection, device: str = "auto") -> MinilmEncoder:
-        return cls(
-            prompt=section.prompt,
-            task=section.task,
-            truncate_dim=section.truncate_dim,
-            normalize=section.normalize,
-            precision=section.precision,
-            batch_size=section.batch_size,
-            device=device,
-        )
+        return cls(device=device, **settings_of(section))

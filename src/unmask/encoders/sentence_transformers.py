@@ -75,17 +75,7 @@ class SentenceTransformersEncoder:
             raise EncoderError(
                 "encoder 'sentence-transformers' needs a model; give its folder or hub name as the model"
             )
-        return cls(
-            section.model,
-            prompt=section.prompt,
-            task=section.task,
-            truncate_dim=section.truncate_dim,
-            normalize=section.normalize,
-            precision=section.precision,
-            batch_size=section.batch_size,
-            trust_remote_code=section.trust_remote_code,
-            device=device,
-        )
+        return cls(section.model, device=device, **settings_of(section))
 
     @property
     def max_tokens(self) -> int | None:
@@ -251,6 +241,12 @@ class SentenceTransformersEncoder:
                 f"use 1 to {self.full_dimension} or leave it out"
             )
         return truncate_dim
+
+
+def settings_of(section: EncoderSection) -> dict[str, Any]:
+    """What a recipe says about any encoder of this kind."""
+    names = ("prompt", "task", "truncate_dim", "normalize", "precision", "batch_size", "trust_remote_code")
+    return {name: getattr(section, name) for name in names}
 
 
 def _embedding_dimension(network: SentenceTransformer) -> int:
