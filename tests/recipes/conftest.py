@@ -33,6 +33,7 @@ def sentences() -> list[str]:
     return [f"{subject} {verb} {thing}." for subject in SUBJECTS for verb in VERBS for thing in OBJECTS]
 
 
+SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 JINA = "jinaai/jina-embeddings-v3-hf"
 
 
@@ -123,15 +124,7 @@ def qwen3_encoder(tokenizer: Path, folder: Path) -> Path:
     """Qwen3-Embedding's: a causal model, the last token's state, normalised."""
     from transformers import Qwen3Config, Qwen3Model
 
-    config = Qwen3Config(
-        vocab_size=512,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-    )
+    config = Qwen3Config(vocab_size=512, num_key_value_heads=1, head_dim=8, **SIZES)
     return save_encoder(Qwen3Model(config), tokenizer, folder, "lasttoken", prompts={"query": "Instruct: find\nQuery:"})
 
 
@@ -140,14 +133,7 @@ def gemma_encoder(tokenizer: Path, folder: Path) -> Path:
     from transformers import Gemma3TextConfig, Gemma3TextModel
 
     config = Gemma3TextConfig(
-        vocab_size=256,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        use_bidirectional_attention=True,
+        vocab_size=256, num_key_value_heads=1, head_dim=8, use_bidirectional_attention=True, **SIZES
     )
     prompts = {"query": "task: search result | query: ", "document": "title: none | text: "}
     return save_encoder(Gemma3TextModel(config), tokenizer, folder, "mean", dense=(64, 16), prompts=prompts)
@@ -158,9 +144,7 @@ def jina_encoder(tokenizer: Path, folder: Path) -> Path:
     import peft
     from transformers import JinaEmbeddingsV3Config, JinaEmbeddingsV3Model
 
-    config = JinaEmbeddingsV3Config(
-        vocab_size=256, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
-    )
+    config = JinaEmbeddingsV3Config(vocab_size=256, **SIZES)
     save_encoder(JinaEmbeddingsV3Model(config), tokenizer, folder, "mean")
     low_rank = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     peft.get_peft_model(JinaEmbeddingsV3Model(config), low_rank).save_pretrained(folder / "text_matching")

@@ -31,7 +31,7 @@ def models(as_json: AsJson = False) -> None:
         for manifest in shipped_models()
     ]
     if not rows and not as_json:
-        note("no model ships with this installation; train one: unmask prepare minilm, then unmask train minilm")
+        note("no model ships with this installation; train one from a recipe of `unmask recipes`")
     _print(rows, as_json)
 
 
@@ -64,7 +64,7 @@ def recipes(as_json: AsJson = False) -> None:
 
     The name, or the path of a recipe of your own, goes to `unmask prepare` and `unmask train`.
 
-        unmask prepare minilm --text my-texts.jsonl
+        unmask prepare jina-v3-english --text my-texts.jsonl
     """
     from unmask.recipe import load_recipe, recipe_names
 
