@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from unmask.errors import InputError, MissingExtra, RecipeError
-from unmask.recipe import Recipe, TextSection, TextSource, TrainingSection
+from unmask.recipe import Recipe, TextSection, TextSource, TrainingSection, parse_recipe
 from unmask.text.interleaving import Paragraph, interleave
 from unmask.text.sources import describe_sources, local_files, read_paragraphs, with_text
 
@@ -173,3 +173,31 @@ def test_given_text_replaces_every_source(tmp_path) -> None:
     assert len(read(*changed.text.sources)) == len(ROWS)
     assert len(changed.text.sources) == 1
     assert changed.text.length == recipe.text.length
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "txt"])
+def test_text_of_one_s_own_needs_no_columns_of_the_recipe_s(tmp_path, suffix: str) -> None:
+    recipe = parse_recipe(
+        {
+            "name": "x",
+            "training": {"max_steps": 1},
+            "text": {
+                "sources": [
+                    {
+                        "domain_field": "domain",
+                        "domain_weights": {"sea": 1},
+                        "source_field": "source",
+                        "exclude_sources": ["s"],
+                    }
+                ]
+            },
+        },
+        "test",
+    )
+    path = tmp_path / f"own.{suffix}"
+    path.write_text('{"text": "Only a text."}\n' if suffix == "jsonl" else "Only a text.\n", "utf-8")
+    source = with_text(recipe, str(path)).text.sources[0]
+    assert source.path == str(path) and source.domain_field is None and source.domain_weights == {}
+    path.write_text('{"text": "a", "domain": "sea", "source": "t"}\n', "utf-8")
+    if suffix == "jsonl":
+        assert with_text(recipe, str(path)).text.sources[0].domain_weights == {"sea": 1.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,27 @@ def domains_of_file(path: Path, kind: str, source: TextSource) -> set[str]:
         return {paragraph.domain for paragraph in read_file(path, kind, source)}
     batches = _parquet_batches(path, source, [source.domain_field])
     return {str(value) for batch in batches for value in batch.column(0).unique().to_pylist()}
+
+
+def columns_of_file(path: Path, kind: str) -> set[str]:
+    """The columns of a file, as its schema or its first record tells; none for plain text."""
+    if kind == "parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            return set(pyarrow.parquet.read_schema(path).names)
+        except (pyarrow.ArrowException, OSError):
+            return set()  # reading it will say what is wrong
+    if kind == "jsonl":
+        with path.open("rb") as handle:
+            first = handle.readline()
+        try:
+            record = json.loads(first)
+        except ValueError:
+            return set()
+        return set(record) if isinstance(record, dict) else set()
+    return set()
 
 
 def _read_plain(path: Path, source: TextSource, domain: str | None) -> Iterator[Paragraph]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from unmask.recipe import Recipe, TextSection, TextSource
 from unmask.text.cleaning import clean, pieces
 from unmask.text.hub import read_hub
 from unmask.text.interleaving import Paragraph, interleave
-from unmask.text.readers import KIND_OF_SUFFIX, domains_of_file, kind_of_file, read_file
+from unmask.text.readers import KIND_OF_SUFFIX, columns_of_file, domains_of_file, kind_of_file, read_file
+
+log = logging.getLogger(__name__)
 
 # Hardly any token of prose is longer; only used to tell how much of a paragraph can be cut at most.
 _CHARACTERS_PER_TOKEN = 4
@@ -30,11 +33,21 @@ def read_paragraphs(section: TextSection, seed: int) -> Iterator[Paragraph]:
 
 
 def with_text(recipe: Recipe, path: str) -> Recipe:
-    """The recipe with its text taken from a local file, folder or pattern; how to read it stays the first source's."""
+    """The recipe with its text taken from a local file, folder or pattern; how to read it stays the first source's.
+
+    What the recipe says of columns that this text does not have is left out: anyone's own text will do.
+    """
     held = recipe.text.sources[0] if recipe.text.sources else TextSource()
     changes: dict[str, Any] = {"path": path}
     if held.kind == "hub":
         changes |= {"kind": "auto", "languages": ()}
+    place, kind = local_files(held.model_copy(update=changes))[0]
+    columns = columns_of_file(place, kind)
+    for column, what_needs_it in (("domain_field", "domain_weights"), ("source_field", "exclude_sources")):
+        name = getattr(held, column)
+        if name and name not in columns:
+            log.warning("%s has no '%s': the recipe's %s do not apply", path, name, what_needs_it)
+            changes |= {column: None, what_needs_it: type(getattr(held, what_needs_it))()}
     text = recipe.text.model_copy(update={"sources": (held.model_copy(update=changes),)})
     return recipe.model_copy(update={"text": text})
 
