@@ -112,11 +112,17 @@ def test_a_visible_token_keeps_the_confidence_it_was_revealed_with(kit: Any) -> 
         assert torch.equal(before.confidence[kept], after.confidence[kept])
 
 
-def test_confidence_reveals_the_surest_first(kit: Any) -> None:
+def test_confidence_reveals_the_surest_first_words_and_padding_in_proportion(kit: Any) -> None:
     sureness = [2.0 + place / 2 for place in range(kit.LENGTH)]
     steps = story(kit, "confidence", sureness=sureness, steps=kit.LENGTH)[1]
     order = [int(step.is_new[0].nonzero()[0]) for step in steps]
-    assert order == list(range(kit.LENGTH - 1, -1, -1))
+    is_pad = (steps[-1].tokens[0] == kit.PAD).tolist()
+    words, padding = ([place for place in order if is_pad[place] == kind] for kind in (False, True))
+    assert words and padding
+    assert words == sorted(words, reverse=True) and padding == sorted(padding, reverse=True)
+    for seen in range(1, kit.LENGTH):
+        share = sum(not is_pad[place] for place in order[:seen]) / seen
+        assert abs(share - len(words) / kit.LENGTH) <= 1 / seen
 
 
 def test_confidence_counts_fall_to_nothing_as_asked(kit: Any) -> None:

@@ -25,10 +25,21 @@ class ConfidencePolicy(Policy):
 
     def apply(self, state: DecodeState, plan: StepPlan, proposals: Proposals) -> torch.Tensor:
         counts = plan.chosen.sum(1) - self._still_masked(state, plan.chosen.sum(1))  # (rows,)
-        revealed = lowest(-proposals.confidence, plan.chosen, counts)
+        revealed = self._surest(plan.chosen, proposals, counts)
         set_tokens(state, revealed, proposals)
         state.finished = ~self.is_masked(state).any(dim=1)
         return revealed
+
+    def _surest(self, chosen: torch.Tensor, proposals: Proposals, counts: torch.Tensor) -> torch.Tensor:
+        """The most confident proposals, words and padding each in proportion; (rows, length) bool.
+
+        Padding is surer of itself than any word: by confidence alone the first steps would reveal nothing else, and
+        all the words would come at once at the end.
+        """
+        is_pad = chosen & (proposals.tokens == self.canvas.pad_id)
+        of_pad = (counts * is_pad.sum(1) + chosen.sum(1) // 2) // chosen.sum(1).clamp(min=1)  # (rows,)
+        sure = -proposals.confidence
+        return lowest(sure, is_pad, of_pad) | lowest(sure, chosen & ~is_pad, counts - of_pad)
 
     def _still_masked(self, state: DecodeState, masked: torch.Tensor) -> torch.Tensor:
         """How many positions stay masked after this step; (rows,)."""
