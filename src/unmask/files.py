@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,9 +91,18 @@ def write_by_name(path: Path | str, write: Callable[[str], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write(str(temporary))
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.chmod(0o644)
         os.replace(temporary, path)
     except OSError as error:
         raise explain_write_failure(path, error) from error
+    except Exception as error:
+        # safetensors reports a full disk as an error of its own, with the system's words and number in the text.
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise explain_write_failure(path, OSError(int(number[1]), os.strerror(int(number[1])))) from error
     finally:
         if temporary.exists():
             temporary.unlink()

@@ -102,7 +102,7 @@ class ScratchBackbone(Section):
 class PretrainedBackbone(Section):
     kind: Literal["pretrained"]
     name: str = "minilm"  # `minilm` is the bundled one; else a local path or a hub name
-    layers: int | None = None  # the first n; None takes all
+    layers: int | None = Field(None, ge=1)  # the first n; None takes all
     freeze_backbone: bool = False
     freeze_embeddings: bool = False
     trust_remote_code: bool = False
@@ -160,7 +160,7 @@ class TrainingSection(Section):
     max_steps: int | None = Field(None, ge=1)
     max_samples: int | None = Field(None, ge=1)
     max_minutes: float | None = Field(None, gt=0)
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # fp16 would need its gradients scaled
     compile: bool = False
     ema: float = Field(0.999, ge=0, lt=1)
     log_every: int = Field(50, ge=1)
@@ -188,7 +188,7 @@ class ExpectedSection(Section):
 class Recipe(Section):
     name: str
     summary: str = ""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     text: TextSection = TextSection()
     tokenizer: TokenizerSection = TokenizerSection()
     encoder: EncoderSection = EncoderSection()
@@ -241,6 +241,7 @@ def parse_recipe(tree: dict[str, Any], origin: str) -> Recipe:
 
 
 def _read_tree(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    path = path.resolve()
     if path in seen:
         raise RecipeError(f"{path} extends itself; remove the circle")
     try:

@@ -56,7 +56,11 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         return torch.float16
     if precision == "bf16":
         return torch.bfloat16
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and cpu_has_fast_bf16()
+    fast = (
+        torch.cuda.is_bf16_supported(including_emulation=False)
+        if device.type == "cuda"
+        else device.type == "cpu" and cpu_has_fast_bf16()
+    )
     return torch.bfloat16 if fast else torch.float32
 
 

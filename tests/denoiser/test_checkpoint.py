@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from unmask.denoiser.checkpoint import (
 )
 from unmask.denoiser.network import Denoiser
 from unmask.denoiser.storage import pack_weights, unpack_weights
-from unmask.errors import CheckpointError, UnknownName
+from unmask.errors import CheckpointError, OutputError, UnknownName
 from unmask.recipe import Recipe, parse_recipe
 from unmask.text.tokens import TextTokenizer, load_tokenizer
 
@@ -154,3 +156,31 @@ def test_names_and_folders_that_hold_no_model(tmp_path: Path) -> None:
 def test_a_run_s_folder_stands_for_its_best_model(saved: Path, tmp_path: Path) -> None:
     saved.rename(tmp_path / "best")
     assert find_checkpoint(tmp_path) == tmp_path / "best"
+
+
+def test_a_model_is_not_exported_onto_itself(saved: Path) -> None:
+    with pytest.raises(OutputError, match="is the model itself"):
+        export_checkpoint(saved, saved, "int8")
+    assert load_checkpoint(saved).manifest["weights"]["storage"] == "fp32"
+
+
+def test_a_disk_that_fills_up_is_said_in_one_sentence_and_the_old_model_stays(saved: Path) -> None:
+    """In a process of its own, which may not write files of more than 1.5 MB."""
+    code = (
+        "import resource, signal, sys\n"
+        "from unmask.denoiser.checkpoint import load_checkpoint, save_checkpoint\n"
+        "from unmask.errors import OutputError\n"
+        "held = load_checkpoint(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))\n"
+        "held.denoiser.backbone.bias.data += 1\n"
+        "try:\n"
+        "    save_checkpoint(sys.argv[1], held.denoiser, held.tokenizer, held.recipe, {}, {}, 'fp32')\n"
+        "except OutputError as error:\n"
+        "    print(error)\n"
+    )
+    before = answer(load_checkpoint(saved).denoiser)
+    result = subprocess.run([sys.executable, "-c", code, str(saved)], capture_output=True, text=True)
+    assert "could not write" in result.stdout and "choose another place" in result.stdout, result
+    assert torch.equal(answer(load_checkpoint(saved).denoiser), before)
+    assert not list(saved.glob("*.partial"))

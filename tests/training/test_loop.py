@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from unmask.decoding import DecodeOptions, decode
 from unmask.denoiser.checkpoint import load_checkpoint
-from unmask.errors import CheckpointError, InterruptedRun, PairsError
+from unmask.errors import CheckpointError, InterruptedRun, OutputError, PairsError
 from unmask.pairs.dataset import PairsDataset
 from unmask.training.journal import read_journal
 from unmask.training.loop import train
@@ -112,6 +113,49 @@ def test_pairs_of_another_recipe_are_refused(pairs: Path, recipe_for: Any, tmp_p
     with pytest.raises(PairsError, match=r"length"):
         train(recipe_for(text__length=12), pairs, tmp_path / "run")
     assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_pairs_of_another_encoder_are_refused(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match=r"encoder\.name is 'minilm' there and 'api' now"):
+        train(recipe_for(encoder={"name": "api"}), pairs, tmp_path / "run")
+
+
+def test_resuming_on_other_pairs_is_refused(
+    pairs: Path, recipe_for: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(recipe_for(training__max_steps=2), pairs, tmp_path / "run")
+    other = dataclasses.replace(PairsDataset.open(pairs).manifest, recipe_hash="other")
+    monkeypatch.setattr("unmask.pairs.dataset.read_manifest", lambda folder: other)
+    with pytest.raises(CheckpointError, match="another recipe or other pairs"):
+        train(recipe_for(training__max_steps=4), pairs, tmp_path / "run", resume=True)
+
+
+def test_two_runs_in_one_folder_are_refused(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    def begin_another(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            with pytest.raises(OutputError, match="another process is training in"):
+                train(recipe_for(), pairs, tmp_path / "run")
+            seen.append(event)
+
+    seen: list[dict[str, Any]] = []
+    train(recipe_for(training__max_steps=2), pairs, tmp_path / "run", on_event=begin_another)
+    assert seen
+
+
+def test_killed_while_saving_the_run_goes_on_from_the_state_before(
+    pairs: Path, recipe_for: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    recipe = recipe_for(training__max_steps=6, training__save_every=2)
+    whole = train(recipe, pairs, tmp_path / "whole")
+    train(recipe_for(training__max_steps=2, training__save_every=2), pairs, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("unmask.training.state.write_json", die)
+        with pytest.raises(SystemExit):
+            train(recipe, pairs, tmp_path / "run", resume=True)
+    assert same(weights_of(whole), weights_of(train(recipe, pairs, tmp_path / "run", resume=True)))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:

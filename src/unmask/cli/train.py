@@ -24,14 +24,15 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build the network, count its parameters, train nothing.")
+        bool, typer.Option("--dry-run", help="Count the parameters of what would be built, train nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as a JSON line.")] = False,
 ) -> None:
     """Train a denoiser on the pairs that `unmask prepare` made from the same recipe.
 
     The run's folder holds log.jsonl (everything measured), state/ (to resume from), last/ and best/ (checkpoints that
-    `unmask invert --model` takes). Ctrl-C stops cleanly and saves; --resume goes on bit for bit.
+    `unmask invert --model` takes). Ctrl-C stops cleanly and saves; --resume goes on bit for bit where the run ends by
+    steps or samples (an end by minutes makes the learning rate follow the clock).
 
       unmask prepare recipes/minilm.yaml --text corpus/ --out data/minilm
 

@@ -62,7 +62,11 @@ def freeze(backbone: Any, section: PretrainedBackbone) -> None:
 def stock_config_of(denoiser: Denoiser) -> dict[str, Any] | None:
     """The stock model's configuration, kept in the checkpoint so that loading needs no hub."""
     config = getattr(denoiser.backbone, "config", None)
-    return None if config is None else json.loads(config.to_json_string(use_diff=False))
+    if config is None:
+        return None
+    stored: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    stored.pop("_name_or_path", None)  # a place on the machine that trained
+    return stored
 
 
 def parameter_counts(denoiser: Denoiser) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import torch
 from unmask.denoiser.build import build_denoiser, stock_config_of, token_space
 from unmask.denoiser.network import Denoiser
 from unmask.denoiser.storage import STORAGES, pack_weights, unpack_weights
-from unmask.errors import CheckpointError, UnknownName
+from unmask.errors import CheckpointError, OutputError, UnknownName
 from unmask.files import make_folder, read_json, sha256_of_file, write_by_name, write_json
 from unmask.recipe import Recipe, parse_recipe
 from unmask.registry import nearest_name
@@ -159,6 +159,8 @@ def export_checkpoint(source: str | Path, target: Path | str, storage: str) -> P
     if storage not in STORAGES:
         raise UnknownName(f"unknown storage '{storage}'; use one of {', '.join(STORAGES)}")
     held = load_checkpoint(source)
+    if Path(target).resolve() == held.folder.resolve():
+        raise OutputError(f"{target} is the model itself, expected another folder for its copy; give another --out")
     save_checkpoint(
         target, held.denoiser, held.tokenizer, held.recipe, held.manifest["encoder"], held.manifest["progress"], storage
     )

@@ -101,7 +101,9 @@ def load_config(section: PretrainedBackbone, folder: Path | str, dropout: float)
         config.num_hidden_layers = section.layers
         if getattr(config, "layer_types", None):
             config.layer_types = list(config.layer_types[: section.layers])
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "mlp_dropout", "embedding_dropout"):
+    for name in (
+        "hidden_dropout_prob", "attention_probs_dropout_prob", "mlp_dropout", "embedding_dropout", "attention_dropout",
+    ):  # fmt: skip
         if hasattr(config, name):
             setattr(config, name, dropout)
     config._attn_implementation = attention_implementation(torch.device("cpu"))
@@ -118,7 +120,7 @@ class PretrainedTransformer(Backbone):
         model, head_path = _load_stock(config, weights, trust_remote_code)
         if model.get_input_embeddings().num_embeddings < vocabulary_size:
             model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
-        self.config = config
+        self.config = model.config  # from_pretrained works on a copy of the one it is given
         self.hidden, self.heads, self.block_count = (
             config.hidden_size,
             config.num_attention_heads,
@@ -221,7 +223,7 @@ def _load_stock(config: Any, weights: Path | str | None, trust_remote_code: bool
     has_head = any("MaskedLM" in name for name in config.architectures or [])
     maker = AutoModelForMaskedLM if has_head else AutoModel
     if weights is None:
-        model = maker.from_config(config, trust_remote_code=trust_remote_code)
+        model = maker.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     else:
         model = maker.from_pretrained(
             str(weights), config=config, dtype=torch.float32, trust_remote_code=trust_remote_code

@@ -63,13 +63,19 @@ def load_state(
     pointer = read_json(folder / POINTER)
     if pointer["recipe"] != recipe_hash:
         raise CheckpointError(
-            f"{folder} was trained with another recipe (hash {pointer['recipe'][:12]}, now {recipe_hash[:12]}); "
-            "resume with the recipe it was started with, or give another --out"
+            f"{folder} was trained with another recipe or other pairs (hash {pointer['recipe'][:12]}, now "
+            f"{recipe_hash[:12]}); resume with those it was started with, or give another --out"
         )
     tensors = _read_tensors(folder / pointer["file"])
-    module.load_state_dict({name: tensors[f"weights.{name}"] for name in module.state_dict()})
-    for name, held in average.weights.items():
-        held.copy_(tensors[f"average.{name}"])
+    try:
+        module.load_state_dict({name: tensors[f"weights.{name}"] for name in module.state_dict()})
+        for name, held in average.weights.items():
+            held.copy_(tensors[f"average.{name}"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the training state in {folder} does not fit this network ({str(error).splitlines()[0]}); it was written "
+            "by another version: start again without --resume, in another --out"
+        ) from error
     for name, parameter in _trained(module).items():
         moments = {key.partition(".")[0]: value for key, value in tensors.items() if _is_moment(key, name)}
         if moments:

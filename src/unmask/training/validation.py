@@ -10,12 +10,14 @@ import torch
 
 from unmask.denoiser.network import Denoiser
 from unmask.diffusion.masking import mask_everything
+from unmask.diffusion.schedules import Schedule
 from unmask.runtime import autocast
 from unmask.training.data import load_rows
 from unmask.training.step import cross_entropy_at
 
 if TYPE_CHECKING:
     from unmask.pairs.dataset import PairsDataset
+    from unmask.recipe import TrainingSection
 
 DECODER = "confidence"
 DECODING_STEPS = 8
@@ -29,18 +31,20 @@ class Validation:
     vectors: torch.Tensor  # (rows, dimension)
     decode_rows: int
     batch_size: int
+    schedule: Schedule
     dtype: torch.dtype
 
     @classmethod
     def from_pairs(
-        cls, pairs: PairsDataset, rows: int, decode_rows: int, batch_size: int, dtype: torch.dtype
+        cls, pairs: PairsDataset, section: TrainingSection, schedule: Schedule, dtype: torch.dtype
     ) -> Validation | None:
         """None where the pairs have no held-out part."""
-        available = min(rows, pairs.count("validation"))
+        available = min(section.validation_rows, pairs.count("validation"))
         if not available:
             return None
         ids, vectors = load_rows(pairs, "validation", np.arange(available))
-        return cls(ids, vectors, min(decode_rows, available), batch_size, dtype)
+        decoded = min(section.validation_decode_rows, available)
+        return cls(ids, vectors, decoded, section.batch_size, schedule, dtype)
 
     @torch.no_grad()
     def measure(self, denoiser: Denoiser) -> dict[str, float]:
@@ -71,9 +75,10 @@ class Validation:
         from unmask.decoding import DecodeOptions, decode
         from unmask.metrics.text import score_rows
 
+        options = DecodeOptions(steps=DECODING_STEPS)
         vectors = self.vectors[: self.decode_rows].to(denoiser.device)
         with autocast(denoiser.device, self.dtype):
-            *_, last = decode(denoiser, vectors, DECODER, DecodeOptions(steps=DECODING_STEPS))
+            *_, last = decode(denoiser, vectors, DECODER, options, schedule=self.schedule)
         found = [_until(row, denoiser.pad_id) for row in last.tokens.tolist()]
         true = [_until(row, denoiser.pad_id) for row in self.ids[: self.decode_rows].tolist()]
         return {f"validation_{name}": float(values.mean()) for name, values in score_rows(true, found).items()}

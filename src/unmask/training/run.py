@@ -1,0 +1,156 @@
+"""Everything a training run holds, built and checked before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from unmask.denoiser.build import build_denoiser, token_space
+from unmask.denoiser.network import Denoiser
+from unmask.diffusion.schedules import build_schedule
+from unmask.errors import PairsError
+from unmask.files import sha256_of_json
+from unmask.runtime import choose_device, choose_dtype, keep_freed_memory
+from unmask.training.data import BatchSource
+from unmask.training.journal import Journal
+from unmask.training.optimizer import MovingAverage, build_optimizer
+from unmask.training.state import Progress
+from unmask.training.step import LossParts, LossSettings, batch_loss
+from unmask.training.validation import Validation
+
+if TYPE_CHECKING:
+    from unmask.pairs.dataset import PairsDataset
+    from unmask.recipe import Recipe
+
+Event = dict[str, Any]
+
+
+class LossModule(nn.Module):
+    """The denoiser's loss as a module's forward pass, which is what data-parallel wrappers can wrap."""
+
+    def __init__(self, denoiser: Denoiser, settings: LossSettings) -> None:
+        super().__init__()
+        self.denoiser, self.settings = denoiser, settings
+
+    def forward(
+        self, ids: torch.Tensor, vectors: torch.Tensor, generator: torch.Generator, lexical_only: bool
+    ) -> LossParts:
+        return batch_loss(self.denoiser, ids, vectors, self.settings, generator, lexical_only)
+
+
+@dataclass
+class Run:
+    """Everything a training run holds."""
+
+    recipe: Recipe
+    pairs: PairsDataset
+    out: Path
+    device: torch.device
+    dtype: torch.dtype
+    denoiser: Denoiser
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage
+    batches: BatchSource
+    validation: Validation | None
+    journal: Journal
+    accelerator: Any = None
+    progress: Progress = field(default_factory=Progress)
+    failure: str | None = None  # why the run cannot go on; said once all processes have left the loop
+
+    @property
+    def identity(self) -> str:
+        return run_hash(self.recipe, self.pairs)
+
+    @property
+    def is_main(self) -> bool:
+        return self.accelerator is None or bool(self.accelerator.is_main_process)
+
+    @property
+    def rows_per_step(self) -> int:
+        section = self.recipe.training
+        return section.batch_size * section.accumulate * self.batches.processes
+
+
+def run_hash(recipe: Recipe, pairs: PairsDataset) -> str:
+    """What must not change between the parts of one run: the recipe but for its end, and the pairs."""
+    tree = recipe.model_dump(mode="json")
+    for name in ("max_steps", "max_samples", "max_minutes", "log_every", "validate_every", "save_every"):
+        tree["training"].pop(name)
+    kept = {name: tree[name] for name in ("seed", "denoiser", "schedule", "training")}
+    return sha256_of_json({**kept, "pairs": pairs.manifest.recipe_hash})
+
+
+def prepare_run(
+    recipe: Recipe, pairs_folder: Path | str, out: Path, device_name: str, on_event: Callable[[Event], None] | None
+) -> Run:
+    """Build everything a run needs; nothing is trained yet."""
+    from unmask.pairs.dataset import PairsDataset
+
+    keep_freed_memory()
+    pairs = PairsDataset.open(pairs_folder)
+    check_pairs_fit(pairs, recipe)
+    accelerator = start_accelerator(device_name)
+    device = accelerator.device if accelerator else choose_device(device_name)
+    dtype = choose_dtype(recipe.training.precision, device)
+    torch.manual_seed(recipe.seed)
+    tokenizer = pairs.tokenizer()
+    denoiser = build_denoiser(recipe.denoiser, token_space(tokenizer), pairs.manifest.length, pairs.manifest.dimension)
+    denoiser.set_vector_statistics(torch.as_tensor(pairs.manifest.mean), torch.as_tensor(pairs.manifest.spread))
+    denoiser.to(device)
+    section = recipe.training
+    settings = LossSettings(
+        build_schedule(recipe.schedule),
+        dtype,
+        recipe.denoiser.conditioning.null_dropout,
+        recipe.denoiser.lexical.loss_weight,
+    )
+    module: nn.Module = LossModule(denoiser, settings)
+    optimizer = build_optimizer(denoiser, section.optimizer)
+    if section.compile:
+        denoiser.backbone.compile()
+    processes, rank = 1, 0
+    if accelerator:
+        module, processes, rank = accelerator.prepare(module), accelerator.num_processes, accelerator.process_index
+    validation = Validation.from_pairs(pairs, section, settings.schedule, dtype)
+    return Run(
+        recipe, pairs, out, device, dtype, denoiser, module, optimizer, MovingAverage(denoiser, section.ema),
+        BatchSource(pairs, section.batch_size * section.accumulate, recipe.seed, rank, processes),
+        validation, Journal(out / "log.jsonl", on_event), accelerator,
+    )  # fmt: skip
+
+
+def check_pairs_fit(pairs: PairsDataset, recipe: Recipe) -> None:
+    """Texts may come from anywhere; what the network's shape and meaning rest on must be the recipe's."""
+    held = pairs.manifest
+    relevant, harmless = ("encoder", "tokenizer", "text.length"), ("encoder.precision",)
+    lines = held.differences_from(recipe)
+    differing = [line for line in lines if line.startswith(relevant) and not line.startswith(harmless)]
+    if differing:
+        raise PairsError(
+            f"{pairs.folder.root} was prepared for another recipe: {'; '.join(differing)}; "
+            "prepare pairs with this recipe, or train with the other one"
+        )
+
+
+def start_accelerator(device_name: str) -> Any:
+    """accelerate's process group where several processes were launched, else nothing."""
+    import os
+
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from unmask.errors import MissingExtra
+
+    try:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+    except ImportError as error:
+        raise MissingExtra("training in several processes", "distributed") from error
+    # A lexical warm-up and a null condition leave parameters without a gradient now and then.
+    return Accelerator(
+        cpu=device_name == "cpu", kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+    )
