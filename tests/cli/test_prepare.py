@@ -58,13 +58,13 @@ def test_the_vectors_are_the_encoders_own(text: Path, tmp_path: Path) -> None:
         (["minilm"], 2, "give --text PATH"),
         (["minilm", "--text", "/no/such/place"], 1, "/no/such/place does not exist"),
         (["minilm", "--text", "LINES", "--set", "pairs.max_row=3"], 2, "did you mean 'max_rows'?"),
-        (["minilm", "--text", "LINES"], 1, "keys there"),
+        (["minilm", "--text", "LINES"], 1, "line 1 has no text under 'text' (keys there: body"),
         (["minilmm", "--text", "LINES"], 2, "did you mean 'minilm'?"),
     ],
 )
 def test_each_refusal_is_one_line(text: Path, tmp_path: Path, arguments: list[str], code: int, complaint: str) -> None:
     text = text.rename(text.with_suffix(".jsonl"))
-    text.write_text(json.dumps({"text": LINES[0]}))  # without the domain that the recipe's weights need
+    text.write_text(json.dumps({"body": LINES[0], "domain": "wiki", "source": "s"}))
     out = tmp_path / "pairs"
     refused = run(*(str(text) if part == "LINES" else part for part in arguments), "--out", out)
     assert refused.exit_code == code

@@ -46,7 +46,8 @@ def with_text(recipe: Recipe, path: str) -> Recipe:
     for column, what_needs_it in (("domain_field", "domain_weights"), ("source_field", "exclude_sources")):
         name = getattr(held, column)
         if name and name not in columns:
-            log.warning("%s has no '%s': the recipe's %s do not apply", path, name, what_needs_it)
+            if getattr(held, what_needs_it):
+                log.warning("%s has no '%s': the recipe's %s do not apply", path, name, what_needs_it)
             changes |= {column: None, what_needs_it: type(getattr(held, what_needs_it))()}
     text = recipe.text.model_copy(update={"sources": (held.model_copy(update=changes),)})
     return recipe.model_copy(update={"text": text})
