@@ -197,3 +197,13 @@ def test_what_reads_vectors_can_be_told_from_what_does_not(inverter: Inverter) -
             return inverter.invert(vectors.values)
 
     assert isinstance(Reader(), Attack) and not isinstance(inverter, Attack)
+
+
+def test_vectors_of_another_length_are_warned_of(
+    inverter: Inverter, vectors: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    inverter.invert(vectors)
+    assert not caplog.records
+    inverter.invert(vectors * 7.3)
+    (warning,) = caplog.messages
+    assert "length of about 19.8" in warning and "unmask doctor" in warning

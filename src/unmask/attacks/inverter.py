@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "minilm"
 HIDDEN = "▒▒▒"
+LENGTH_RATIO = 3  # a single vector of an encoder that does not normalise may well be this far from the others
+
+log = logging.getLogger(__name__)
 # Vectors that go through the network together where the user does not say: what fills the machine.
 CPU_BATCH, GPU_BATCH = 64, 512
 
@@ -159,8 +163,10 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
             raise InputError(f"batch_size is {size}, expected at least 1; leave it out for {self.default_batch_size}")
         DECODERS.resolve(decoder)
         chosen = replace(options or DecodeOptions(), **choices)
-        for batch in batches:
+        for number, batch in enumerate(batches):
             values = check_vectors(batch.values, self.dimension, "the batch", batch.first_row, batch.ids)
+            if number == 0:
+                self._warn_of_another_length(values)
             for start in range(0, len(values), size):
                 part = slice(start, start + size)
                 first_row = batch.first_row + start
@@ -194,6 +200,19 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
             else:
                 break
         return " ".join(parts)
+
+    def _warn_of_another_length(self, values: np.ndarray) -> None:
+        """Vectors of another length than the training's give confident nonsense, which must not pass for safety."""
+        projection = self.denoiser.vector
+        expected = float((projection.mean.float() ** 2 + projection.spread.float() ** 2).sum().sqrt())
+        found = float((values.astype("float64") ** 2).sum(axis=1).mean() ** 0.5) if len(values) else expected
+        if not 1 / LENGTH_RATIO < found / max(expected, 1e-12) < LENGTH_RATIO:
+            log.warning(
+                "the vectors have a length of about %.3g, those this model was trained on of about %.3g: what comes "
+                "back means nothing; scale them, or ask unmask doctor with some of their texts",
+                found,
+                expected,
+            )
 
     def _decode(
         self, values: torch.Tensor, row_keys: Sequence[int], decoder: str, options: DecodeOptions

@@ -199,10 +199,10 @@ def check_model(name: str) -> Check:
         found = [answer.text for answer in inverter.invert(vectors)]
         likeness = encoder.encode(found) @ vectors.T  # (found, sentences)
     except UnmaskError as error:
-        return Check("models", name, "failed", str(error), "pip install --force-reinstall unmask")
+        return Check("models", name, "failed", str(error), "install unmask again from where you got it")
     recognised = int((likeness.argmax(axis=1) == range(len(READ_BACK))).sum())
     detail = f"{recognised} of {len(READ_BACK)} sentences recognisable; '{READ_BACK[0]}' came back as '{found[0]}'"
     # A weak model still comes closest to its own sentence; one that does not read its vectors does so by chance.
     if recognised < len(READ_BACK) - 1:
-        return Check("models", name, "failed", detail, "pip install --force-reinstall unmask")
+        return Check("models", name, "failed", detail, "install unmask again from where you got it")
     return Check("models", name, "ok", detail)

@@ -80,6 +80,8 @@ def event_writer(advance: Callable[..., None]) -> Callable[[dict[str, Any]], Non
                 f"{event['trained_parameters']:,} of {event['parameters']:,} parameters trained on "
                 f"{event['rows']:,} rows, {event['device']}, {event['dtype']}, from step {event['step']:,}"
             )
+            if not event["validation_rows"]:
+                note("no held-out rows in these pairs: nothing is validated and no best/ is kept, only last/")
         elif event["event"] == "step":
             advance(
                 100 * event["share"] - shown,

@@ -25,7 +25,7 @@ def _scorers() -> tuple[BLEU, BLEU]:
 def bleu_signature() -> str:
     """sacrebleu's name for the exact variant: tokeniser, smoothing and case."""
     corpus, _ = _scorers()
-    corpus.sentence_score("a", ["a"])  # the signature exists only after a first score
+    corpus.corpus_score(["a"], [["a"]])  # the signature exists only after a first score
     return str(corpus.get_signature())
 
 

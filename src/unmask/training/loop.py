@@ -123,6 +123,7 @@ def _log_start(run: Run) -> None:
     run.journal.write(
         event="start", step=run.progress.step, parameters=total, trained_parameters=trained, device=str(run.device),
         dtype=str(run.dtype).removeprefix("torch."), rows=run.pairs.count("train"), recipe=run.recipe.name,
+        validation_rows=0 if run.validation is None else len(run.validation.ids),
     )  # fmt: skip
 
 
