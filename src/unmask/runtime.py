@@ -109,7 +109,7 @@ def is_main_process() -> bool:
 def keep_freed_memory() -> None:
     """Let the process keep large freed blocks instead of giving them back to the system.
 
-    On a CPU every step frees and takes the same few large blocks; taking them anew from the system costs a tenth of it.
+    On a CPU every step frees and takes the same few large blocks; taking them anew costs a few percent of it.
     """
     import ctypes
 
