@@ -1,34 +1,48 @@
-"""Speed of one training step: samples a second, share of this machine's bf16 matrix peak, ratio to a plain loop.
+"""Speed of one training step: samples a second, share of this machine's bf16 matrix peak, ratios to other ways.
 
     python benchmarks/training.py [--batch 128] [--rounds 5] [--json]
 
-Both sides train the 6-layer MiniLM-wrapped denoiser with the paper's conditioning on the same 32-token batches, in
-turns in one process. The plain loop is what one writes first: fp32, logits at all positions, attention as torch picks
-it, an optimiser that loops. The share counts only useful multiply-adds: the network, and the head at masked positions;
-forward and backward are three times the forward pass.
+Two comparisons, each in turns in one process.
+
+plain: the 6-layer MiniLM-wrapped denoiser with the paper's conditioning on 32-token batches, against a plain loop, that
+is, what one writes first: fp32, logits at all positions, attention as torch picks it, an optimiser that loops. The share
+of the peak counts only useful multiply-adds: the network, and the head at masked positions; forward and backward are
+three times the forward pass.
+
+lexical: the network of recipes/minilm.yaml, trained as that recipe says (candidates as memory, batches cut to their
+length, softmax over the tokens in play and a sample), against the same denoiser with the 32 candidates as positions
+before the text, all 32 positions of every text, and the softmax over the whole vocabulary; both in bf16. Rows are the
+sentences of benchmarks/publication, 6 to 32 tokens.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from unmask.denoiser.build import build_denoiser, token_space
 from unmask.denoiser.network import Denoiser
+from unmask.diffusion.loss import multi_label_softmax
 from unmask.diffusion.masking import mask_batch
-from unmask.diffusion.schedules import ExactCount, Schedule
+from unmask.diffusion.schedules import ExactCount, Schedule, build_schedule
 from unmask.encoders.minilm import bundled_model_folder
-from unmask.recipe import DenoiserSection, OptimizerSection, PretrainedBackbone, TokenizerSection
-from unmask.runtime import keep_freed_memory
+from unmask.recipe import DenoiserSection, OptimizerSection, PretrainedBackbone, Recipe, TokenizerSection, load_recipe
+from unmask.runtime import autocast, keep_freed_memory
 from unmask.text.tokens import load_tokenizer
+from unmask.text_files import read_text_file
+from unmask.training.data import Batch, BatchSource
 from unmask.training.optimizer import build_optimizer
-from unmask.training.step import LossSettings, batch_loss
+from unmask.training.step import LossSettings, batch_loss, cross_entropy_at
 
 LENGTH, DIMENSION = 32, 384
 SCHEDULE: Schedule = ExactCount(0.15)
@@ -49,10 +63,8 @@ def fast_step(batch: int) -> Callable[[], None]:
     ids, vectors, generator = make_batch(batch)
 
     def step() -> None:
-        batch_loss(denoiser, ids, vectors, settings, generator).total.backward()
-        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        batch_loss(denoiser, Batch(ids, vectors), settings, generator).total.backward()
+        finish(denoiser, optimizer)
 
     return step
 
@@ -80,6 +92,93 @@ def make_batch(batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(1000, 20_000, (batch, LENGTH), generator=generator)
     return ids, torch.randn(batch, DIMENSION, generator=generator), generator
+
+
+class Sentences:
+    """The publication set as pairs: its tokens, and vectors of nothing."""
+
+    def __init__(self, rows: int) -> None:
+        tokenizer = load_tokenizer(TokenizerSection())
+        files = sorted((Path(__file__).parent / "publication").glob("*.jsonl"))
+        found = tokenizer.encode([text for path in files for text in read_text_file(path)])
+        kept = list(itertools.islice(itertools.cycle(ids for ids in found if len(ids) <= LENGTH), rows))
+        self.ids = np.full((rows, LENGTH), tokenizer.pad_id)
+        for row, ids in zip(self.ids, kept, strict=True):
+            row[: len(ids)] = ids
+        self.held = (self.ids != tokenizer.pad_id).sum(axis=1)
+        self.vectors = np.random.default_rng(0).standard_normal((rows, DIMENSION), dtype=np.float32)
+        self.manifest = SimpleNamespace(length=LENGTH)
+
+    def count(self, split: str) -> int:
+        return len(self.ids)
+
+    def rows(self, split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.ids[indices], self.vectors[indices]
+
+    def lengths(self, split: str, indices: np.ndarray) -> np.ndarray:
+        return self.held[indices]
+
+
+def build_lexical(recipe: Recipe) -> Denoiser:
+    torch.manual_seed(0)
+    return build_denoiser(recipe.denoiser, token_space(load_tokenizer(recipe.tokenizer)), LENGTH, DIMENSION)
+
+
+def batches_of(recipe: Recipe, batch: int, pool: int) -> Iterator[Batch]:
+    rows = Sentences(16 * batch)
+    return BatchSource(rows, batch, 0, pool=pool, whole_share=recipe.training.whole_share).batches(0)  # type: ignore[arg-type]
+
+
+def recipe_step(recipe: Recipe, batch: int) -> Callable[[], None]:
+    """One pool of batches by the recipe: they differ in length, so only all of them together are a measure."""
+    denoiser = build_lexical(recipe)
+    optimizer = build_optimizer(denoiser, recipe.training.optimizer)
+    settings = LossSettings(
+        build_schedule(recipe.schedule), torch.bfloat16, 0.0, recipe.denoiser.lexical.loss_weight,
+        recipe.training.softmax_sample,
+    )  # fmt: skip
+    batches, generator = batches_of(recipe, batch, recipe.training.length_pool), torch.Generator().manual_seed(0)
+
+    def steps() -> None:
+        for rows in itertools.islice(batches, recipe.training.length_pool):
+            batch_loss(denoiser, rows, settings, generator).total.backward()
+            finish(denoiser, optimizer)
+
+    return steps
+
+
+def concatenated_step(recipe: Recipe, batch: int) -> Callable[[], None]:
+    """The same network with its candidates as positions, whole texts and the whole vocabulary."""
+    denoiser = build_lexical(recipe)
+    optimizer = build_optimizer(denoiser, recipe.training.optimizer)
+    batches, generator = batches_of(recipe, batch, 0), torch.Generator().manual_seed(0)
+    schedule = build_schedule(recipe.schedule)
+
+    def step() -> None:
+        rows = next(batches)
+        masked = mask_batch(rows.ids, denoiser.mask_id, schedule, generator)
+        with autocast(rows.ids.device, torch.bfloat16):
+            standard = denoiser.standardise(rows.vectors)
+            summary = denoiser.lexical(standard)  # (batch, hidden)
+            condition = denoiser.condition_from(standard, summary)
+            scores = denoiser.lexical.scores(summary, denoiser.table)
+            lexical = multi_label_softmax(scores, rows.ids, rows.ids != denoiser.pad_id)
+            together = torch.cat([condition.candidate_ids, masked.ids], dim=1)  # (batch, candidates + length)
+            states = denoiser.backbone(together, condition.modulation, None)[:, -LENGTH:]
+            places = masked.positions.nonzero(as_tuple=True)
+            bias = condition.summary.detach() * denoiser.bias_gate
+            features = denoiser.backbone.head(states[places]) + bias[places[0]]
+        denoising = cross_entropy_at(denoiser, features, rows.ids, masked, torch.bfloat16)
+        (denoising + recipe.denoiser.lexical.loss_weight * lexical).backward()
+        finish(denoiser, optimizer)
+
+    return step
+
+
+def finish(denoiser: Denoiser, optimizer: torch.optim.Optimizer) -> None:
+    torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def useful_operations(denoiser: Denoiser) -> float:
@@ -116,44 +215,77 @@ def seconds(step: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=128, help="rows a step (128)")
-    parser.add_argument("--rounds", type=int, default=5, help="timed steps of each side, in turns (5)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    keep_freed_memory()
-    fast, plain = fast_step(options.batch), plain_step(options.batch)
+def compare_plain(batch: int, rounds: int) -> dict[str, float | list[float]]:
+    fast, plain = fast_step(batch), plain_step(batch)
     for _ in range(2):
         fast()
     plain()
     fast_times, plain_times, peaks = [], [], []
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         plain_times.append(seconds(plain))
         peaks.append(matrix_peak(rounds=4))
         fast_times.append(seconds(fast))
-    operations = useful_operations(build()) * options.batch
     peak, median = statistics.median(peaks), statistics.median(fast_times)
     ratios = [p / f for p, f in zip(plain_times, fast_times, strict=True)]
-    figures = {
-        "samples_per_second": options.batch / median,
-        "plain_samples_per_second": options.batch / statistics.median(plain_times),
+    return {
+        "samples_per_second": batch / median,
+        "plain_samples_per_second": batch / statistics.median(plain_times),
         "ratio": statistics.median(ratios),
         "ratio_range": [min(ratios), max(ratios)],
         "matrix_peak_gflops": peak / 1e9,
-        "share_of_peak": operations / median / peak,
-        "batch": options.batch,
-        "threads": torch.get_num_threads(),
+        "share_of_peak": useful_operations(build()) * batch / median / peak,
     }
+
+
+def compare_lexical(batch: int, rounds: int) -> dict[str, float | list[float]]:
+    recipe = load_recipe("minilm")
+    ours, concatenated = recipe_step(recipe, batch), concatenated_step(recipe, batch)
+    ours()
+    concatenated()
+    concatenated()
+    pool = recipe.training.length_pool
+    our_times, other_times = [], []
+    for _ in range(rounds):
+        our_times.append(seconds(ours) / pool)
+        other_times.append(statistics.median(seconds(concatenated) for _ in range(4)))
+    ratios = [other / our for our, other in zip(our_times, other_times, strict=True)]
+    return {
+        "rows_per_second": batch / statistics.median(our_times),
+        "concatenated_rows_per_second": batch / statistics.median(other_times),
+        "ratio": statistics.median(ratios),
+        "ratio_range": [min(ratios), max(ratios)],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128, help="rows a step (128)")
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds of each side, in turns (5)")
+    parser.add_argument("--only", choices=("plain", "lexical"), help="one of the two comparisons")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    keep_freed_memory()
+    figures = {"batch": options.batch, "threads": torch.get_num_threads()}
+    if options.only != "lexical":
+        figures["plain"] = plain = compare_plain(options.batch, options.rounds)
+    if options.only != "plain":
+        figures["lexical"] = lexical = compare_lexical(options.batch, options.rounds)
     if options.json:
         print(json.dumps(figures))
         return
-    print(f"training step, {options.batch} rows of {LENGTH} tokens, {figures['threads']} threads")
-    print(f"  this project  {figures['samples_per_second']:7.1f} samples/s")
-    print(f"  plain loop    {figures['plain_samples_per_second']:7.1f} samples/s")
-    print(f"  ratio         {figures['ratio']:7.2f}  (range {min(ratios):.2f} to {max(ratios):.2f}; 4 wanted)")
-    share = figures["share_of_peak"]
-    print(f"  share of the bf16 matrix peak ({peak / 1e9:.0f} GFLOP/s): {share:.0%} (40 % wanted)")
+    print(f"training step, {options.batch} rows, {figures['threads']} threads")
+    if options.only != "lexical":
+        low, high = plain["ratio_range"]
+        print(f"  plain conditioning    {plain['samples_per_second']:7.1f} samples/s")
+        print(f"  plain loop            {plain['plain_samples_per_second']:7.1f} samples/s")
+        print(f"  ratio                 {plain['ratio']:7.2f}  (range {low:.2f} to {high:.2f}; 4 wanted)")
+        peak = plain["matrix_peak_gflops"]
+        print(f"  share of the bf16 matrix peak ({peak:.0f} GFLOP/s): {plain['share_of_peak']:.0%} (40 % wanted)")
+    if options.only != "plain":
+        low, high = lexical["ratio_range"]
+        print(f"  recipe minilm         {lexical['rows_per_second']:7.1f} rows/s")
+        print(f"  candidates as text    {lexical['concatenated_rows_per_second']:7.1f} rows/s")
+        print(f"  ratio                 {lexical['ratio']:7.2f}  (range {low:.2f} to {high:.2f}; 3 wanted)")
 
 
 if __name__ == "__main__":

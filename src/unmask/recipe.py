@@ -125,8 +125,10 @@ class LexicalSection(Section):
     candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
     coverage: bool = True  # mark the candidates that the visible tokens have spent
     bias: bool = True  # the head's scores enter the logits through a learned gate
+    bias_start: float = 0.0  # that gate at step 0; at 0 the network begins as its backbone would
     loss_weight: float = Field(0.1, ge=0)
     warmup_steps: int = Field(0, ge=0)  # first steps that train the head alone
+    warmup_batch: int = Field(0, ge=0)  # rows of each of those steps; 0 takes training.batch_size
     warmup_learning_rate: float = Field(3e-3, gt=0)  # the head alone bears, and wants, far more than the network
 
 
@@ -142,6 +144,7 @@ class ScheduleSection(Section):
     rate: float = Field(5.0, gt=0)  # λ of `exponential` and `paper`
     ratio: float = Field(0.1, gt=0, le=1)  # masked share of `fixed`
     full_mask_share: float = Field(0.15, ge=0, le=1)  # share of the rows of `exact_k` that are masked whole
+    suffix_share: float = Field(0.0, ge=0, le=1)  # share of the rows of `exact_k` whose last k tokens are masked
 
 
 class OptimizerSection(Section):
@@ -149,7 +152,9 @@ class OptimizerSection(Section):
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = Field(2_000, ge=0)
-    cooldown: Literal["cosine", "linear", "constant"] = "cosine"
+    gate_multiplier: float = Field(1.0, gt=0)  # of the rate of gates, which begin at zero and have far to go
+    cooldown: Literal["cosine", "linear", "constant", "late"] = "cosine"  # `late`: constant, then linear
+    cooldown_share: float = Field(0.2, gt=0, le=1)  # the part of the run that `late` cools down in
     final_share: float = Field(0.1, ge=0, le=1)  # of the learning rate, at the end
     clip_norm: float = Field(1.0, gt=0)
 
@@ -162,12 +167,16 @@ class TrainingSection(Section):
     max_minutes: float | None = Field(None, gt=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # fp16 would need its gradients scaled
     compile: bool = False
+    softmax_sample: int = Field(0, ge=0)  # tokens drawn beside those in play for the softmax; 0 takes the vocabulary
+    length_pool: int = Field(0, ge=0)  # batches whose rows are sorted by length and cut to it; 0 leaves all whole
+    whole_share: float = Field(0.2, gt=0, le=1)  # share of the batches that stay whole: the text's end is learnt there
     ema: float = Field(0.999, ge=0, lt=1)
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1_000, ge=1)
     validation_rows: int = Field(512, ge=1)
     validation_decode_rows: int = Field(64, ge=0)
     save_every: int = Field(1_000, ge=1)
+    milestones: tuple[int, ...] = ()  # steps of the whole network after which a checkpoint is kept for good
     optimizer: OptimizerSection = OptimizerSection()
 
     @model_validator(mode="after")

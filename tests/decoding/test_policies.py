@@ -160,3 +160,39 @@ def test_lowest_takes_the_asked_number_among_the_marked_and_breaks_ties_to_the_l
     assert lowest(values, among, torch.tensor([3]))[0].tolist() == [True, True, True, False, False]
     assert lowest(values, among, torch.tensor([9]))[0].tolist() == among[0].tolist()
     assert not bool(lowest(values, among, torch.tensor([0])).any())
+
+
+def test_confidence_fills_different_words_before_the_same_one_twice(kit: Any) -> None:
+    words = [7, 7, 7, 8, 9]
+    sureness = [12.0, 11.0, 10.0, 6.0, 5.0] + [20.0] * (kit.LENGTH - 5)
+    scripted = kit.ScriptedDenoiser(kit.script(words, sureness))
+    first = next(iter(decode(scripted, kit.AnyCondition(1), "confidence", DecodeOptions(steps=2))))  # type: ignore[arg-type]
+    shown = [token for token in first.tokens[0].tolist() if token not in (kit.MASK, kit.PAD)]
+    assert sorted(shown) == [7, 8] or sorted(shown) == [7, 8, 9]
+
+
+def test_a_penalty_keeps_words_from_coming_again(kit: Any) -> None:
+    logits = kit.script([7, 7, 7], [3.0] * 3 + [20.0] * (kit.LENGTH - 3))
+    logits[1, 8], logits[2, 9] = 2.0, 2.0
+    free = [t for t in final(kit, logits) if t != kit.PAD]
+    held = [t for t in final(kit, logits, repeat_penalty=1.5) if t != kit.PAD]
+    assert free == [7, 7, 7] and held == [7, 8, 9]
+
+
+def final(kit: Any, logits: torch.Tensor, **options: Any) -> list[int]:
+    *_, last = decode(kit.ScriptedDenoiser(logits), kit.AnyCondition(1), "sequential", DecodeOptions(**options))  # type: ignore[arg-type]
+    return last.tokens[0].tolist()
+
+
+def test_coverage_lowers_a_word_by_what_is_left_of_it(kit: Any) -> None:
+    class Expecting(kit.ScriptedDenoiser):
+        def expected_shares(self, ids, condition):  # type: ignore[no-untyped-def]
+            # Word 7 is expected twice in the whole length, 8 once.
+            return torch.where(ids == 7, 2.0, 1.0) / kit.LENGTH
+
+    logits = kit.script([7, 7, 7], [3.0] * 3 + [20.0] * (kit.LENGTH - 3))
+    logits[1, 8], logits[2, 9] = 2.0, 2.0
+    decoding = decode(Expecting(logits), kit.AnyCondition(1), "sequential", DecodeOptions(coverage=1.0))  # type: ignore[arg-type]
+    *_, last = decoding
+    # After one 7, half of what is expected is left: log 2 < 1, so it comes again; after two, nothing is.
+    assert [t for t in last.tokens[0].tolist() if t != kit.PAD] == [7, 7, 9]

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from unmask.diffusion import loss
-from unmask.diffusion.loss import linear_cross_entropy, multi_label_softmax
+from unmask.diffusion.loss import choose_columns, linear_cross_entropy, multi_label_softmax
 
 
 def problem(scale: float = 1.0, rows: int = 40, hidden: int = 24, vocabulary: int = 301):
@@ -84,3 +84,38 @@ def test_multi_label_softmax_is_the_mean_over_occurring_tokens() -> None:
         [-torch.log_softmax(scores[row], 0)[ids[row][ids[row] != 0]].mean() for row in range(3)]
     ).mean()
     assert multi_label_softmax(scores, ids, ids != 0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_multi_label_softmax_leaves_out_rows_that_say_nothing() -> None:
+    scores = torch.randn(2, 20)
+    ids = torch.tensor([[1, 2], [0, 0]])
+    alone = multi_label_softmax(scores[:1], ids[:1], ids[:1] != 0)
+    assert multi_label_softmax(scores, ids, ids != 0).item() == pytest.approx(alone.item(), rel=1e-6)
+
+
+def drawn_columns(seed: int, sample: int = 50):
+    never = torch.zeros(301, dtype=torch.bool)
+    never[[3, 7]] = True
+    in_play = [torch.tensor([[10, 11, 3], [12, 10, 11]])]
+    return choose_columns(in_play, never, sample, torch.Generator().manual_seed(seed))
+
+
+def test_columns_hold_what_is_in_play_once_and_nothing_forbidden() -> None:
+    columns = drawn_columns(0)
+    ids = columns.ids.tolist()
+    assert len(ids) == len(set(ids)) == 50 and {10, 11, 12} <= set(ids) and not {3, 7} & set(ids)
+    assert torch.equal(columns.ids[columns.of(torch.tensor([12, 10]))], torch.tensor([12, 10]))
+    assert (columns.of(torch.tensor([3, 7])) == -1).all()
+
+
+def test_corrected_columns_give_the_sum_over_the_vocabulary_on_average() -> None:
+    logits = torch.randn(301, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    allowed = torch.ones(301, dtype=torch.bool)
+    allowed[[3, 7]] = False
+    sums = [(logits[c.ids] + c.correction).exp().sum().item() for c in map(drawn_columns, range(400))]
+    assert sum(sums) / len(sums) == pytest.approx(logits[allowed].exp().sum().item(), rel=0.01)
+
+
+def test_no_sample_means_the_whole_vocabulary() -> None:
+    columns = drawn_columns(0, sample=0)
+    assert len(columns.ids) == 299 and (columns.correction == 0).all()

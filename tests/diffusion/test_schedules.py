@@ -137,3 +137,22 @@ def test_every_schedule_can_be_followed_by_a_sampler(kind: str) -> None:
 def test_exact_counts_stay_in_range_at_the_edges() -> None:
     counts = ExactCount(0.0).counts(torch.tensor([0.0, 0.999999, 1.0]), 32)
     assert counts.min() == 1 and counts.max() == 32
+
+
+def test_a_suffix_is_hidden_as_a_whole() -> None:
+    ids = torch.arange(1, 17).expand(40, 16)
+    masked = mask_batch(ids, MASK, schedule_of("exact_k", suffix_share=1.0), generator())
+    for row in masked.positions.tolist():
+        assert row == sorted(row)
+
+
+def test_only_counted_tokens_enter_the_loss() -> None:
+    ids = torch.ones(60, 16, dtype=torch.long)
+    counted = torch.arange(16).expand(60, 16) < 9
+    for kind in ("exact_k", "linear"):
+        masked = mask_batch(ids, MASK, schedule_of(kind), generator(), counted)
+        assert not (masked.positions & ~counted).any() and (masked.weights[~counted] == 0).all()
+        assert ((masked.ids == MASK) & ~counted).any(), "what is not counted is hidden all the same"
+    exact = mask_batch(ids, MASK, schedule_of("exact_k"), generator(), counted)
+    rows = exact.positions.any(dim=1)
+    torch.testing.assert_close(exact.weights.sum(1)[rows] * 60, torch.ones(int(rows.sum())))

@@ -14,7 +14,7 @@ from torch import nn
 from unmask.pairs.dataset import PairsDataset
 from unmask.recipe import OptimizerSection
 from unmask.training.data import BatchSource
-from unmask.training.optimizer import MovingAverage, build_optimizer, learning_rate
+from unmask.training.optimizer import MovingAverage, build_optimizer, learning_rate, set_learning_rate
 
 
 @pytest.mark.parametrize("cooldown", ["cosine", "linear", "constant"])
@@ -108,5 +108,51 @@ def test_batches_start_anywhere(pairs: Path) -> None:
     from_start = source.batches(0)
     skipped = [next(from_start) for _ in range(4)][3]
     from_there = next(source.batches(3))
-    assert torch.equal(skipped[0], from_there[0]) and torch.equal(skipped[1], from_there[1])
-    assert skipped[0].dtype == torch.int64 and skipped[1].dtype == torch.float32
+    assert torch.equal(skipped.ids, from_there.ids) and torch.equal(skipped.vectors, from_there.vectors)
+    assert skipped.ids.dtype == torch.int64 and skipped.vectors.dtype == torch.float32
+
+
+def pooled(pairs: Path, pool: int = 4) -> BatchSource:
+    return BatchSource(PairsDataset.open(pairs), batch_size=6, seed=3, pool=pool, whole_share=0.25)
+
+
+def test_a_pool_shows_the_same_rows_as_no_pool(pairs: Path) -> None:
+    plain, sorted_by_length = BatchSource(PairsDataset.open(pairs), 6, 3), pooled(pairs)
+    pad = PairsDataset.open(pairs).tokenizer().pad_id
+
+    def texts(source: BatchSource) -> list[tuple[int, ...]]:
+        batches = itertools.islice(source.batches(0), 8)
+        return sorted(tuple(t for t in row if t != pad) for batch in batches for row in batch.ids.tolist())
+
+    assert texts(plain) == texts(sorted_by_length)
+
+
+def test_a_pool_cuts_its_batches_but_for_a_share(pairs: Path) -> None:
+    batches = list(itertools.islice(pooled(pairs).batches(0), 8))
+    length = PairsDataset.open(pairs).manifest.length
+    assert [sum(batch.is_whole for batch in batches[start : start + 4]) for start in (0, 4)] == [1, 1]
+    assert all(batch.ids.shape[1] == length for batch in batches if batch.is_whole)
+    assert min(batch.ids.shape[1] for batch in batches) < length
+
+
+def test_a_pool_can_be_entered_anywhere(pairs: Path) -> None:
+    from_start = list(itertools.islice(pooled(pairs).batches(0), 7))
+    for step in (1, 4, 6):
+        found = next(pooled(pairs).batches(step))
+        assert torch.equal(found.ids, from_start[step].ids) and found.is_whole == from_start[step].is_whole
+
+
+def test_a_late_cooldown_waits() -> None:
+    section = OptimizerSection(learning_rate=1.0, warmup_steps=0, cooldown="late", cooldown_share=0.25, final_share=0.1)
+    assert [learning_rate(section, 9, share) for share in (0.0, 0.5, 0.75)] == [1.0, 1.0, 1.0]
+    assert learning_rate(section, 9, 0.875) == pytest.approx(0.55)
+    assert learning_rate(section, 9, 1.0) == pytest.approx(0.1)
+
+
+def test_gates_go_faster() -> None:
+    module = nn.Module()
+    module.gate, module.norm = nn.Parameter(torch.zeros(3)), nn.LayerNorm(3)
+    optimizer = build_optimizer(module, OptimizerSection(gate_multiplier=7.0))
+    set_learning_rate(optimizer, 0.5)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(module.gate)] == 3.5 and rates[id(module.norm.weight)] == 0.5

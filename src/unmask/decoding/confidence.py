@@ -39,7 +39,18 @@ class ConfidencePolicy(Policy):
         is_pad = chosen & (proposals.tokens == self.canvas.pad_id)
         of_pad = (counts * is_pad.sum(1) + chosen.sum(1) // 2) // chosen.sum(1).clamp(min=1)  # (rows,)
         sure = -proposals.confidence
-        return lowest(sure, is_pad, of_pad) | lowest(sure, chosen & ~is_pad, counts - of_pad)
+        return lowest(sure, is_pad, of_pad) | self._surest_words(sure, proposals, chosen & ~is_pad, counts - of_pad)
+
+    def _surest_words(
+        self, sure: torch.Tensor, proposals: Proposals, words: torch.Tensor, counts: torch.Tensor
+    ) -> torch.Tensor:
+        """Different words first: positions filled at once do not know of each other, and would all say the same one."""
+        order = sure.masked_fill(~words, torch.inf).argsort(dim=1, stable=True)  # (rows, length)
+        laid = proposals.tokens.gather(1, order)
+        same = (laid[:, :, None] == laid[:, None, :]).tril(diagonal=-1)  # (rows, later, earlier)
+        repeats = torch.zeros_like(words).scatter(1, order, same.any(dim=2))
+        # A repeated word comes after every first one, in the order of its own confidence.
+        return lowest(sure + repeats, words, counts)
 
     def _still_masked(self, state: DecodeState, masked: torch.Tensor) -> torch.Tensor:
         """How many positions stay masked after this step; (rows,)."""

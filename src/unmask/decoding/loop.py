@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
 
 
+# Of what the lexical head expects of a word, however often the text has used it: it may be wrong.
+LEAST_LEFT = 0.05
+
+
 class Decoding:
     """Rows being decoded together. Rows may join before any step and be taken out after any.
 
@@ -137,6 +141,8 @@ class Decoding:
         condition = self.condition if whole else self.condition.select(rows)
         drawn = None if uniforms is None else uniforms[positions]  # (positions,)
         competes = by_token[:, None].expand_as(positions)[positions]  # (positions,)
+        row_of = positions.nonzero()[:, 0]  # (positions,)
+        lowering = self._lowering(tokens, condition)  # (rows, length)
         parts = []
         with self._precision():
             features = self.denoiser.features(tokens, positions, condition, time if self.denoiser.uses_time else None)
@@ -144,9 +150,27 @@ class Decoding:
             for start in range(0, len(features), size):
                 part = slice(start, start + size)
                 logits = self.denoiser.logits(features[part])  # (part, vocabulary)
+                if lowering is not None:
+                    present = tokens[row_of[part]]  # (part, length)
+                    logits.scatter_(1, present, logits.gather(1, present) - lowering[row_of[part]])
                 of_part = None if drawn is None else drawn[part]
                 parts.append(read_logits(logits, self.canvas.pad_id, self.options, of_part, competes[part]))
         return Readings.concatenate(parts)
+
+    def _lowering(self, tokens: torch.Tensor, condition: Condition) -> torch.Tensor | None:
+        """What the words that stand in tokens (rows, length) already lose of their logits; None if nothing."""
+        if not self.options.repeat_penalty and not self.options.coverage:
+            return None
+        is_pad = tokens == self.canvas.pad_id
+        is_word = (tokens != self.canvas.mask_id) & ~is_pad
+        lowering = torch.full(tokens.shape, self.options.repeat_penalty, device=tokens.device)
+        shares = self.denoiser.expected_shares(tokens, condition) if self.options.coverage else None
+        if shares is not None:
+            expected = shares * (~is_pad).sum(dim=1, keepdim=True)  # (rows, length); how often, in the whole text
+            used = ((tokens[:, :, None] == tokens[:, None, :]) & is_word[:, None, :]).sum(dim=2)
+            left = ((expected - used) / expected.clamp(min=1e-9)).clamp(min=LEAST_LEFT)
+            lowering = lowering - self.options.coverage * left.log()
+        return lowering * is_word
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)

@@ -21,7 +21,8 @@ class Condition:
     keys: torch.Tensor | None  # (batch, heads, memory, head_size)
     values: torch.Tensor | None  # (batch, heads, memory, head_size)
     candidate_ids: torch.Tensor | None  # (batch, candidates)
-    lexical: torch.Tensor | None  # (batch, hidden); its product with the token table scores each token
+    summary: torch.Tensor | None  # (batch, hidden), the lexical head's; its product with the table scores each token
+    normaliser: torch.Tensor | None  # (batch,); what makes those scores the logarithms of shares of the text
 
     @property
     def batch_size(self) -> int:
@@ -97,6 +98,19 @@ class TimeFeatures(nn.Module):
         steps = torch.arange(self.frequencies, device=time.device) / self.frequencies
         angles = 1000.0 * time[:, None].float() * torch.exp(-math.log(10_000.0) * steps)  # (batch, frequencies)
         return torch.cat([angles.sin(), angles.cos()], dim=1)  # (batch, 2 * frequencies)
+
+
+Slices = list[tuple[torch.Tensor, ...]]
+
+
+def slices_of(modulation: torch.Tensor) -> Slices:
+    """Modulation (batch, layers, PARTS, hidden) as [layer][part], each (batch, hidden).
+
+    Taken apart at once: the gradient of a single slice is a tensor of the whole size that is zero elsewhere, and
+    filling those took a quarter of a training step.
+    """
+    parts = modulation.flatten(1, 2).unbind(dim=1)
+    return [parts[start : start + PARTS] for start in range(0, len(parts), PARTS)]
 
 
 def modulate(states: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:

@@ -52,7 +52,7 @@ class Denoiser(nn.Module):
         self.candidate_count = lexical.candidates if lexical.enabled else 0
         self.candidates = CandidateEmbedding(hidden) if self.candidate_count else None
         self.uses_coverage = bool(self.candidate_count) and lexical.coverage
-        self.bias_gate = nn.Parameter(torch.zeros(())) if lexical.enabled and lexical.bias else None
+        self.bias_gate = nn.Parameter(torch.tensor(lexical.bias_start)) if lexical.enabled and lexical.bias else None
         has_memory = bool(self.prefix_count or self.candidate_count)
         self.memory_keys = nn.Linear(hidden, hidden) if has_memory else None
         self.memory_values = nn.Linear(hidden, hidden) if has_memory else None
@@ -115,19 +115,19 @@ class Denoiser(nn.Module):
         """The same from the standardised vector and the lexical head's summary, which training has at hand."""
         projected = self.vector(standard)  # (batch, hidden)
         modulation = None if self.modulator is None else self.modulator(projected)
-        pieces, candidate_ids = [], None
-        if self.candidates is not None and self.lexical is not None and summary is not None:
-            candidate_ids, embedded = self._choose_candidates(summary)
+        pieces, candidate_ids, normaliser = [], None, None
+        if self.candidates is not None and summary is not None:
+            candidate_ids, embedded, normaliser = self._choose_candidates(summary)
             pieces.append(embedded)
         if self.prefix is not None:
             pieces.append(self.prefix(projected).view(-1, self.prefix_count, self.backbone.hidden))
         if not pieces:
-            return Condition(modulation, None, None, None, self._bias_vector(summary))
+            return Condition(modulation, None, None, None, summary, None)
         memory = torch.cat(pieces, dim=1)  # (batch, candidates + prefix, hidden)
         assert self.memory_keys is not None and self.memory_values is not None
         keys = split_heads(self.memory_keys(memory), self.backbone.heads)  # (batch, heads, memory, head_size)
         values = split_heads(self.memory_values(memory), self.backbone.heads)
-        return Condition(modulation, keys, values, candidate_ids, self._bias_vector(summary))
+        return Condition(modulation, keys, values, candidate_ids, summary, normaliser)
 
     def features(
         self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor | None = None
@@ -136,9 +136,11 @@ class Denoiser(nn.Module):
         states = self.backbone(ids, self._modulation(condition, time), self._memory_look(ids, condition))
         rows, places = positions.nonzero(as_tuple=True)
         features = self.backbone.head(states[rows, places])  # (positions, hidden)
-        if condition.lexical is not None:
-            # Adding to the features is adding to the logits, since both heads share the token table.
-            features = features + condition.lexical[rows].to(features.dtype)
+        if self.bias_gate is not None and condition.summary is not None:
+            # Adding to the features is adding to the logits, since both heads share the token table. Detached: the
+            # summary is trained by its own loss, the gate by the denoiser's.
+            bias = condition.summary.detach() * self.bias_gate  # (batch, hidden)
+            features = features + bias[rows].to(features.dtype)
         return features
 
     def forward(
@@ -157,22 +159,25 @@ class Denoiser(nn.Module):
         assert self.lexical is not None
         return self.lexical.scores(self.lexical(standard), self.table)
 
-    def _choose_candidates(self, summary: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def expected_shares(self, ids: torch.Tensor, condition: Condition) -> torch.Tensor | None:
+        """Which share of the text each of ids (batch, length) makes up, by the lexical head; None without one."""
+        if self.lexical is None or condition.summary is None or condition.normaliser is None:
+            return None
+        rows = nn.functional.embedding(ids, self.table)  # (batch, length, hidden)
+        scores = torch.einsum("blh,bh->bl", rows.float(), condition.summary.float()) + self.lexical.bias[ids]
+        return (scores - condition.normaliser[:, None]).exp()  # (batch, length)
+
+    def _choose_candidates(self, summary: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         assert self.lexical is not None and self.candidates is not None
         with torch.no_grad():
             # The choice itself has no gradient; the head learns from its own loss.
             scores = self.lexical.scores(summary, self.table).float() + self.forbidden
             scores[:, self.pad_id] = -math.inf
             best, ids = scores.topk(self.candidate_count, dim=1)  # (batch, candidates)
-            log_scores = best - scores.logsumexp(dim=1, keepdim=True)
+            normaliser = scores.logsumexp(dim=1)  # (batch,)
+            log_scores = best - normaliser[:, None]
         # A gradient into the table from here would be a second one of its whole size, for 32 rows a text.
-        return ids, self.candidates(nn.functional.embedding(ids, self.table.detach()), log_scores)
-
-    def _bias_vector(self, summary: torch.Tensor | None) -> torch.Tensor | None:
-        if summary is None or self.bias_gate is None:
-            return None
-        # Detached: the head's summary is trained by its own loss, the gate by the denoiser's.
-        return summary.detach() * self.bias_gate
+        return ids, self.candidates(nn.functional.embedding(ids, self.table.detach()), log_scores), normaliser
 
     def _modulation(self, condition: Condition, time: torch.Tensor | None) -> torch.Tensor | None:
         modulation = condition.modulation

@@ -12,7 +12,7 @@ from torch import nn
 
 from unmask.denoiser.attention import attention_implementation
 from unmask.denoiser.backbone import Backbone, MemoryLook
-from unmask.denoiser.conditioning import modulate
+from unmask.denoiser.conditioning import Slices, modulate, slices_of
 from unmask.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class PretrainedTransformer(Backbone):
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
         self.attention: str | None = None  # a choice of Hugging Face's names instead of the device's best
-        self._modulation: torch.Tensor | None = None
+        self._modulation: Slices | None = None
         self._look: MemoryLook | None = None
         self._attach(find_family(self.model))
 
@@ -161,7 +161,7 @@ class PretrainedTransformer(Backbone):
         wanted = self.attention or attention_implementation(ids.device)
         if self.config._attn_implementation != wanted:
             self.model.set_attn_implementation(wanted)
-        self._modulation, self._look = modulation, look
+        self._modulation, self._look = None if modulation is None else slices_of(modulation), look
         try:
             states: torch.Tensor = self.model(input_ids=ids).last_hidden_state  # (batch, length, hidden)
         finally:
@@ -188,14 +188,14 @@ class PretrainedTransformer(Backbone):
         def hook(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor | None:
             if self._modulation is None:
                 return None
-            return modulate(output, self._modulation[:, number, offset], self._modulation[:, number, offset + 1])
+            return modulate(output, self._modulation[number][offset], self._modulation[number][offset + 1])
 
         return hook
 
     def _gate(self, number: int, part: int) -> Any:
         def hook(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor | None:
             # 1 + g, not g: the pretrained block acts in full until training says otherwise.
-            return None if self._modulation is None else output * (1 + self._modulation[:, number, None, part])
+            return None if self._modulation is None else output * (1 + self._modulation[number][part][:, None])
 
         return hook
 

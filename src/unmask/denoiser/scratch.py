@@ -9,7 +9,7 @@ from torch import nn
 
 from unmask.denoiser.attention import attend, join_heads, split_heads
 from unmask.denoiser.backbone import Backbone, MemoryLook
-from unmask.denoiser.conditioning import modulate
+from unmask.denoiser.conditioning import modulate, slices_of
 
 if TYPE_CHECKING:
     from unmask.recipe import ScratchBackbone
@@ -39,11 +39,11 @@ class Block(nn.Module):
         inner = nn.functional.gelu(self.forward_inner(states))  # (batch, length, feed_forward)
         return self.dropout(self.forward_output(inner))  # type: ignore[no-any-return]
 
-    def forward(self, states: torch.Tensor, modulation: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, states: torch.Tensor, modulation: tuple[torch.Tensor, ...] | None) -> torch.Tensor:
         if modulation is None:
             states = states + self.attention(self.attention_norm(states))
             return states + self.feed_forward(self.forward_norm(states))
-        scale, shift, gate, forward_scale, forward_shift, forward_gate = modulation.unbind(1)  # each (batch, hidden)
+        scale, shift, gate, forward_scale, forward_shift, forward_gate = modulation  # each (batch, hidden)
         attended = self.attention(modulate(self.attention_norm(states), scale, shift))
         states = torch.addcmul(states, gate[:, None].to(attended.dtype), attended)
         fed = self.feed_forward(modulate(self.forward_norm(states), forward_scale, forward_shift))
@@ -76,8 +76,9 @@ class ScratchTransformer(Backbone):
 
     def forward(self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None) -> torch.Tensor:
         states = self.dropout(self.tokens(ids) + self.places.weight[: ids.shape[1]])  # (batch, length, hidden)
+        slices = None if modulation is None else slices_of(modulation)
         for number, block in enumerate(self.blocks):
-            states = block(states, None if modulation is None else modulation[:, number])
+            states = block(states, None if slices is None else slices[number])
             if look is not None:
                 states = look(number, states)
         return states

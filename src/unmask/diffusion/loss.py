@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 # Rows whose logits exist at one time: a bound on memory that an ordinary batch on a CPU does not reach.
 CHUNK_ROWS = 4096
@@ -121,11 +122,50 @@ def linear_cross_entropy(
     return result
 
 
-def multi_label_softmax(scores: torch.Tensor, ids: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """Mean over rows of the mean -log softmax of the tokens that occur.
+def multi_label_softmax(scores: torch.Tensor, columns: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Mean over rows of the mean -log softmax of the tokens that occur; rows without any say nothing.
 
-    scores: (batch, vocabulary); ids: (batch, length); counted: (batch, length) bool, the tokens that count.
+    scores: (batch, vocabulary); columns: (batch, length); counted: (batch, length) bool, the tokens that count.
     """
-    log_probabilities = functional.log_softmax(scores.float(), dim=-1)
-    chosen = log_probabilities.gather(1, ids) * counted  # (batch, length)
-    return -(chosen.sum(1) / counted.sum(1).clamp(min=1)).mean()
+    scores = scores.float()
+    occurring = counted.sum(1)  # (batch,)
+    chosen = (scores.gather(1, columns.masked_fill(~counted, 0)) * counted).sum(1) / occurring.clamp(min=1)
+    losses = (scores.logsumexp(dim=1) - chosen) * (occurring > 0)  # (batch,)
+    return losses.sum() / (occurring > 0).sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The part of the vocabulary that one step's softmax is taken over."""
+
+    ids: torch.Tensor  # (columns,)
+    correction: torch.Tensor  # (columns,); log of the tokens that a column stands for
+    places: torch.Tensor  # (vocabulary,); the column of each token, -1 without one
+
+    def of(self, targets: torch.Tensor) -> torch.Tensor:
+        return self.places[targets]
+
+
+def choose_columns(
+    in_play: list[torch.Tensor], never: torch.Tensor, sample: int, generator: torch.Generator
+) -> Columns:
+    """All tokens in play and a uniform sample of the others, each of which stands for its share of them.
+
+    The sum of exponentials over the columns, corrected, is then right on average: tokens that are never in play are
+    still pushed down; a sample of 0 takes all of them. never: (vocabulary,) bool, tokens left out whatever happens.
+    """
+    marked = torch.zeros_like(never)
+    for ids in in_play:
+        marked[ids.flatten()] = True
+    marked &= ~never
+    others = (~marked & ~never).nonzero()[:, 0]
+    sure = marked.nonzero()[:, 0]
+    # Filled up to a multiple of the sample: memory of ever new sizes would be torn into pieces that nothing fits.
+    count = sample + -len(sure) % sample if sample else len(others)
+    drawn = others[torch.randperm(len(others), generator=generator, device=never.device)[:count]]
+    ids = torch.cat([sure, drawn])  # (columns,)
+    correction = torch.zeros(len(ids), device=never.device)
+    correction[len(sure) :] = math.log(len(others) / max(len(drawn), 1)) if len(others) else 0.0
+    places = torch.full(never.shape, -1, dtype=torch.long, device=never.device)
+    places[ids] = torch.arange(len(ids), device=never.device)
+    return Columns(ids, correction, places)

@@ -14,7 +14,7 @@ class MaskedBatch:
     """A batch after the forward process."""
 
     ids: torch.Tensor  # (batch, length); mask_id at the hidden positions
-    positions: torch.Tensor  # (batch, length) bool; the hidden positions
+    positions: torch.Tensor  # (batch, length) bool; the hidden positions that are to be predicted
     time: torch.Tensor  # (batch,)
     weights: torch.Tensor  # (batch, length) float; the loss is the sum of weight x cross-entropy
 
@@ -27,22 +27,34 @@ def spread_uniform(batch: int, generator: torch.Generator, device: torch.device)
     return ((start + steps) % 1.0)[order]
 
 
-def mask_batch(ids: torch.Tensor, mask_id: int, schedule: Schedule, generator: torch.Generator) -> MaskedBatch:
-    """Hide tokens of `ids` (batch, length) as the schedule says."""
+def mask_batch(
+    ids: torch.Tensor,
+    mask_id: int,
+    schedule: Schedule,
+    generator: torch.Generator,
+    counted: torch.Tensor | None = None,
+) -> MaskedBatch:
+    """Hide tokens of `ids` (batch, length) as the schedule says; only those that are `counted` enter the loss."""
     batch, length = ids.shape
     uniform = spread_uniform(batch, generator, ids.device)  # (batch,)
     noise = torch.rand(ids.shape, generator=generator, device=ids.device)  # (batch, length)
     if isinstance(schedule, ExactCount):
         counts = schedule.counts(uniform, length)  # (batch,)
-        positions = noise.argsort(dim=1).argsort(dim=1) < counts[:, None]  # (batch, length)
+        if schedule.suffix_share:
+            chosen = torch.rand(batch, generator=generator, device=ids.device) < schedule.suffix_share  # (batch,)
+            from_the_end = torch.arange(length, 0, -1, device=ids.device, dtype=noise.dtype)  # (length,)
+            noise = torch.where(chosen[:, None], from_the_end, noise)
+        hidden = noise.argsort(dim=1).argsort(dim=1) < counts[:, None]  # (batch, length)
+        positions = hidden if counted is None else hidden & counted
         time = counts / length
         # The mean over the k hidden tokens of each row, then the mean over rows.
-        weights = positions / counts[:, None].float() / batch  # (batch, length)
+        weights = positions / positions.sum(1, keepdim=True).clamp(min=1).float() / batch  # (batch, length)
     else:
         time = SMALLEST_TIME + (1 - SMALLEST_TIME) * uniform
-        positions = noise >= schedule.alpha(time)[:, None]
+        hidden = noise >= schedule.alpha(time)[:, None]
+        positions = hidden if counted is None else hidden & counted
         weights = positions * schedule.weight(time)[:, None] / (length * batch)
-    return MaskedBatch(torch.where(positions, mask_id, ids), positions, time, weights)
+    return MaskedBatch(torch.where(hidden, mask_id, ids), positions, time, weights)
 
 
 def mask_everything(ids: torch.Tensor, mask_id: int) -> MaskedBatch:

@@ -22,6 +22,7 @@ class PairsDataset:
         self.folder = folder
         self.manifest = manifest
         self._arrays: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._pad_id: int | None = None
         self._ends = {split: np.cumsum(manifest.shards[split], dtype=np.int64) for split in SPLITS}
 
     @classmethod
@@ -50,6 +51,19 @@ class PairsDataset:
             held_ids, held_vectors = self._shard(split, int(shard))
             ids[places], vectors[places] = held_ids[inside], held_vectors[inside]
         return ids, vectors
+
+    def lengths(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Tokens of each of some rows, without reading their vectors."""
+        if self._pad_id is None:
+            self._pad_id = self.tokenizer().pad_id
+        indices = np.asarray(indices, dtype=np.int64)
+        found = np.empty(len(indices), np.int64)
+        shards = np.searchsorted(self._ends[split], indices, side="right")
+        for shard in np.unique(shards):
+            places = np.flatnonzero(shards == shard)
+            inside = indices[places] - (self._ends[split][shard] - self.manifest.shards[split][shard])
+            found[places] = (self._shard(split, int(shard))[0][inside] != self._pad_id).sum(axis=1)
+        return found
 
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer that the pairs were made with."""

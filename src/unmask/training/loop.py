@@ -18,6 +18,7 @@ from unmask.denoiser.checkpoint import save_checkpoint
 from unmask.errors import CheckpointError, InterruptedRun, OutputError
 from unmask.files import make_folder, try_lock, write_json
 from unmask.runtime import is_main_process, stream_for
+from unmask.training.data import Batch
 from unmask.training.optimizer import learning_rate, set_learning_rate
 from unmask.training.run import Event, Run, prepare_run
 from unmask.training.state import has_state, load_state, save_state
@@ -25,6 +26,10 @@ from unmask.training.step import LossParts
 
 if TYPE_CHECKING:
     from unmask.recipe import Recipe
+
+
+# Of the lexical head's learning rate, at the end of its own steps.
+HEAD_FINAL_SHARE = 0.1
 
 
 def train(
@@ -93,11 +98,11 @@ def _advance(run: Run, stopped: Callable[[], bool]) -> bool:
     before, began = run.progress.seconds, time.monotonic()
     mark = (began, run.progress.samples)
     share = 0.0
-    for ids, vectors in run.batches.batches(run.progress.step):
+    for batch in run.remaining_batches():
         share, must_stop = agree(run, done_share(run), stopped() or run.failure is not None)
         if share >= 1 or must_stop:
             break
-        parts, norm = train_step(run, ids, vectors, share)
+        parts, norm = train_step(run, batch, share)
         run.progress.seconds = before + time.monotonic() - began
         step = run.progress.step
         if step % section.log_every == 0 and run.is_main:
@@ -107,6 +112,8 @@ def _advance(run: Run, stopped: Callable[[], bool]) -> bool:
                 validate(run)
             if step % section.save_every == 0:
                 save(run)
+            if step - run.head_steps in section.milestones:
+                keep_milestone(run)
     if run.failure is not None:
         raise CheckpointError(run.failure)
     if run.is_main:
@@ -146,7 +153,7 @@ def agree(run: Run, share: float, stop: bool) -> tuple[float, bool]:
     return share, wish > 0
 
 
-def train_step(run: Run, ids: torch.Tensor, vectors: torch.Tensor, share: float) -> tuple[LossParts, torch.Tensor]:
+def train_step(run: Run, batch: Batch, share: float) -> tuple[LossParts, torch.Tensor]:
     """One step of the optimiser over `accumulate` parts of the batch."""
     section, step = run.recipe.training, run.progress.step
     run.module.train()
@@ -154,16 +161,10 @@ def train_step(run: Run, ids: torch.Tensor, vectors: torch.Tensor, share: float)
     of_dropout, of_masks = (stream_for(run.recipe.seed, 2, step, run.batches.rank)).integers(2**62, size=2).tolist()
     torch.manual_seed(of_dropout)
     generator = torch.Generator(run.device).manual_seed(of_masks)
-    lexical_only = run.denoiser.lexical is not None and step < run.recipe.denoiser.lexical.warmup_steps
-    pieces = zip(ids.chunk(section.accumulate), vectors.chunk(section.accumulate), strict=True)
+    lexical_only = step < run.head_steps
     parts: LossParts | None = None
-    for piece_ids, piece_vectors in pieces:
-        parts = run.module(
-            piece_ids.to(run.device, non_blocking=True),
-            piece_vectors.to(run.device, non_blocking=True),
-            generator,
-            lexical_only,
-        )
+    for piece in batch.chunk(section.accumulate):
+        parts = run.module(piece.to(run.device), generator, lexical_only)
         loss = parts.total / section.accumulate
         if run.accelerator is None:
             loss.backward()
@@ -175,8 +176,8 @@ def train_step(run: Run, ids: torch.Tensor, vectors: torch.Tensor, share: float)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     run.average.update(step)
-    run.progress.step += 1
     run.progress.samples += run.rows_per_step
+    run.progress.step += 1
     return parts, norm
 
 
@@ -185,7 +186,9 @@ def rate_of_step(recipe: Recipe, step: int, share: float) -> float:
     lexical = recipe.denoiser.lexical
     head_steps = lexical.warmup_steps if lexical.enabled else 0
     if step < head_steps:
-        return lexical.warmup_learning_rate * min(1.0, (step + 1) / 50)
+        # Down to what the whole network begins with: the head must not be shaken when the others join.
+        left = 1 - step / head_steps
+        return lexical.warmup_learning_rate * min(1.0, (step + 1) / 50) * max(left, HEAD_FINAL_SHARE)
     return learning_rate(recipe.training.optimizer, step - head_steps, share)
 
 
@@ -237,8 +240,18 @@ def save(run: Run) -> None:
     run.journal.write(event="saved", step=run.progress.step)
 
 
-def write_model(run: Run, folder: Path, figures: dict[str, float]) -> None:
+def keep_milestone(run: Run) -> None:
+    """The averaged weights as they are now, in a folder that nothing overwrites."""
+    run.average.swap()
+    try:
+        write_model(run, run.out / "milestones" / f"step-{run.progress.step}", {}, "fp16")
+    finally:
+        run.average.swap()
+
+
+def write_model(run: Run, folder: Path, figures: dict[str, float], storage: str = "fp32") -> None:
     save_checkpoint(
         folder, run.denoiser, run.pairs.tokenizer(), run.recipe, run.pairs.manifest.encoder,
         {"step": run.progress.step, "samples": run.progress.samples, "seconds": run.progress.seconds, **figures},
+        storage,
     )  # fmt: skip

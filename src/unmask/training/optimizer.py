@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 
 def build_optimizer(module: nn.Module, section: OptimizerSection) -> torch.optim.AdamW:
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": section.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    gates = [p for name, p in trained if p.ndim < 2 and name.endswith("gate")]
+    others = [p for name, p in trained if p.ndim < 2 and not name.endswith("gate")]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for _, p in trained if p.ndim >= 2], "weight_decay": section.weight_decay, "multiplier": 1.0},
+        {"params": others, "weight_decay": 0.0, "multiplier": 1.0},
+        {"params": gates, "weight_decay": 0.0, "multiplier": section.gate_multiplier},
     ]
     groups = [group for group in groups if group["params"]]
-    kind = trained[0].device.type
+    kind = trained[0][1].device.type
     return torch.optim.AdamW(groups, lr=section.learning_rate, betas=section.betas, fused=kind in ("cpu", "cuda"))
 
 
@@ -34,12 +37,15 @@ def learning_rate(section: OptimizerSection, step: int, progress: float) -> floa
         return top
     if section.cooldown == "linear":
         return top * (1 - (1 - floor) * progress)
+    if section.cooldown == "late":
+        cooling = max(0.0, 1 - (1 - progress) / section.cooldown_share)
+        return top * (1 - (1 - floor) * cooling)
     return top * (floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["multiplier"]
 
 
 class MovingAverage:

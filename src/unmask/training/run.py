@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from unmask.diffusion.schedules import build_schedule
 from unmask.errors import PairsError
 from unmask.files import sha256_of_json
 from unmask.runtime import choose_device, choose_dtype, keep_freed_memory
-from unmask.training.data import BatchSource
+from unmask.training.data import Batch, BatchSource
 from unmask.training.journal import Journal
 from unmask.training.optimizer import MovingAverage, build_optimizer
 from unmask.training.state import Progress
@@ -37,10 +38,8 @@ class LossModule(nn.Module):
         super().__init__()
         self.denoiser, self.settings = denoiser, settings
 
-    def forward(
-        self, ids: torch.Tensor, vectors: torch.Tensor, generator: torch.Generator, lexical_only: bool
-    ) -> LossParts:
-        return batch_loss(self.denoiser, ids, vectors, self.settings, generator, lexical_only)
+    def forward(self, batch: Batch, generator: torch.Generator, lexical_only: bool) -> LossParts:
+        return batch_loss(self.denoiser, batch, self.settings, generator, lexical_only)
 
 
 @dataclass
@@ -57,6 +56,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     average: MovingAverage
     batches: BatchSource
+    warmup: BatchSource | None  # for the lexical head's own steps, which come first
     validation: Validation | None
     journal: Journal
     accelerator: Any = None
@@ -72,15 +72,27 @@ class Run:
         return self.accelerator is None or bool(self.accelerator.is_main_process)
 
     @property
+    def head_steps(self) -> int:
+        """Steps at the beginning that train the lexical head alone."""
+        return self.recipe.denoiser.lexical.warmup_steps if self.warmup else 0
+
+    @property
     def rows_per_step(self) -> int:
-        section = self.recipe.training
-        return section.batch_size * section.accumulate * self.batches.processes
+        source = self.warmup if self.warmup and self.progress.step < self.head_steps else self.batches
+        return source.batch_size * source.processes
+
+    def remaining_batches(self) -> Iterator[Batch]:
+        """The batches from the present step on, without end."""
+        step, head_steps = self.progress.step, self.head_steps
+        if self.warmup and step < head_steps:
+            yield from islice(self.warmup.batches(step), head_steps - step)
+        yield from self.batches.batches(max(0, step - head_steps))
 
 
 def run_hash(recipe: Recipe, pairs: PairsDataset) -> str:
     """What must not change between the parts of one run: the recipe but for its end, and the pairs."""
     tree = recipe.model_dump(mode="json")
-    for name in ("max_steps", "max_samples", "max_minutes", "log_every", "validate_every", "save_every"):
+    for name in ("max_steps", "max_samples", "max_minutes", "log_every", "validate_every", "save_every", "milestones"):
         tree["training"].pop(name)
     kept = {name: tree[name] for name in ("seed", "denoiser", "schedule", "training")}
     return sha256_of_json({**kept, "pairs": pairs.manifest.recipe_hash})
@@ -109,6 +121,7 @@ def prepare_run(
         dtype,
         recipe.denoiser.conditioning.null_dropout,
         recipe.denoiser.lexical.loss_weight,
+        section.softmax_sample,
     )
     module: nn.Module = LossModule(denoiser, settings)
     optimizer = build_optimizer(denoiser, section.optimizer)
@@ -120,9 +133,21 @@ def prepare_run(
     validation = Validation.from_pairs(pairs, section, settings.schedule, dtype)
     return Run(
         recipe, pairs, out, device, dtype, denoiser, module, optimizer, MovingAverage(denoiser, section.ema),
-        BatchSource(pairs, section.batch_size * section.accumulate, recipe.seed, rank, processes),
-        validation, Journal(out / "log.jsonl", on_event), accelerator,
+        BatchSource(
+            pairs, section.batch_size * section.accumulate, recipe.seed, rank, processes,
+            section.length_pool, section.whole_share,
+        ),
+        _warmup_source(pairs, recipe, rank, processes), validation, Journal(out / "log.jsonl", on_event), accelerator,
     )  # fmt: skip
+
+
+def _warmup_source(pairs: PairsDataset, recipe: Recipe, rank: int, processes: int) -> BatchSource | None:
+    lexical = recipe.denoiser.lexical
+    if not (lexical.enabled and lexical.warmup_steps):
+        return None
+    rows = lexical.warmup_batch or recipe.training.batch_size
+    # A seed of its own: the network should not meet the rows in the order in which its head has just seen them.
+    return BatchSource(pairs, rows * recipe.training.accumulate, recipe.seed + 1, rank, processes)
 
 
 def check_pairs_fit(pairs: PairsDataset, recipe: Recipe) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from unmask.denoiser.network import Denoiser
-from unmask.diffusion.loss import linear_cross_entropy, multi_label_softmax
+from unmask.diffusion.loss import Columns, choose_columns, linear_cross_entropy, multi_label_softmax
 from unmask.diffusion.masking import MaskedBatch, mask_batch
 from unmask.diffusion.schedules import Schedule
 from unmask.runtime import autocast
+from unmask.training.data import Batch
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class LossSettings:
     dtype: torch.dtype
     null_dropout: float
     lexical_weight: float
+    softmax_sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -32,50 +35,78 @@ class LossParts:
 
 def batch_loss(
     denoiser: Denoiser,
-    ids: torch.Tensor,
-    vectors: torch.Tensor,
+    batch: Batch,
     settings: LossSettings,
     generator: torch.Generator,
     lexical_only: bool = False,
 ) -> LossParts:
-    """Mask ids (batch, length), condition on vectors (batch, dimension), and compare."""
-    masked = mask_batch(ids, denoiser.mask_id, settings.schedule, generator)
+    """Mask a batch's ids, condition on its vectors, and compare."""
+    ids, is_word = batch.ids, batch.ids != denoiser.pad_id  # (batch, length)
+    masked = mask_batch(ids, denoiser.mask_id, settings.schedule, generator, None if batch.is_whole else is_word)
     draw = torch.rand(len(ids), generator=generator, device=ids.device)
     is_null = draw < settings.null_dropout if settings.null_dropout else None  # (batch,)
     with autocast(ids.device, settings.dtype):
-        standard = denoiser.standardise(vectors, is_null)  # (batch, dimension)
+        standard = denoiser.standardise(batch.vectors, is_null)  # (batch, dimension)
         summary = None if denoiser.lexical is None else denoiser.lexical(standard)  # (batch, hidden)
-        lexical = _lexical_loss(denoiser, summary, ids)
-        if lexical_only and lexical is not None:
+        if lexical_only and summary is not None:
+            columns = _columns(denoiser, [ids], True, settings, generator)
+            lexical = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
             return LossParts(lexical, torch.zeros_like(lexical), lexical)
-        features = _masked_features(denoiser, masked, standard, summary)
-    denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype)
+        condition = denoiser.condition_from(standard, summary)
+        in_play = [ids] if condition.candidate_ids is None else [ids, condition.candidate_ids]
+        columns = _columns(denoiser, in_play, not batch.is_whole, settings, generator)
+        # Taken once for both losses: each taking has a gradient of the whole table's size.
+        rows = _rows_of(denoiser, columns)  # (columns, hidden)
+        lexical = None if summary is None else _lexical_loss(denoiser, summary, ids, columns, rows)
+        features = denoiser.features(masked.ids, masked.positions, condition, masked.time)  # (masked, hidden)
+    denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows)
     total = denoising if lexical is None else denoising + settings.lexical_weight * lexical
     return LossParts(total, denoising, lexical)
 
 
 def cross_entropy_at(
-    denoiser: Denoiser, features: torch.Tensor, ids: torch.Tensor, masked: MaskedBatch, dtype: torch.dtype
+    denoiser: Denoiser,
+    features: torch.Tensor,
+    ids: torch.Tensor,
+    masked: MaskedBatch,
+    dtype: torch.dtype,
+    columns: Columns | None = None,
+    rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The weighted cross-entropy at the hidden positions of a masked batch."""
-    return linear_cross_entropy(
-        features,
-        denoiser.table,
-        denoiser.output_bias(),
-        ids[masked.positions],
-        masked.weights[masked.positions],
-        dtype,
-    )
+    """The weighted cross-entropy at the hidden positions of a masked batch; `rows` are the table's at `columns`."""
+    table, bias, targets = denoiser.table, denoiser.output_bias(), ids[masked.positions]
+    if columns is not None and rows is not None:
+        table, bias, targets = rows, bias[columns.ids] + columns.correction, columns.of(targets)
+    return linear_cross_entropy(features, table, bias, targets, masked.weights[masked.positions], dtype)
 
 
-def _masked_features(
-    denoiser: Denoiser, masked: MaskedBatch, standard: torch.Tensor, summary: torch.Tensor | None
-) -> torch.Tensor:
-    condition = denoiser.condition_from(standard, summary)
-    return denoiser.features(masked.ids, masked.positions, condition, masked.time)  # (masked, hidden)
+def _rows_of(denoiser: Denoiser, columns: Columns | None) -> torch.Tensor:
+    return denoiser.table if columns is None else denoiser.table[columns.ids]
 
 
-def _lexical_loss(denoiser: Denoiser, summary: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor | None:
-    if denoiser.lexical is None or summary is None:
+def _columns(
+    denoiser: Denoiser,
+    in_play: list[torch.Tensor],
+    without_pad: bool,
+    settings: LossSettings,
+    generator: torch.Generator,
+) -> Columns | None:
+    """The tokens of this step's softmax. PAD is none of them where a batch was cut to its length: that would tell."""
+    if not settings.softmax_sample and not without_pad:
         return None
-    return multi_label_softmax(denoiser.lexical.scores(summary, denoiser.table), ids, ids != denoiser.pad_id)
+    never = denoiser.forbidden != 0  # (vocabulary,)
+    if without_pad:
+        never[denoiser.pad_id] = True
+    return choose_columns(in_play, never, settings.softmax_sample, generator)
+
+
+def _lexical_loss(
+    denoiser: Denoiser, summary: torch.Tensor, ids: torch.Tensor, columns: Columns | None, rows: torch.Tensor
+) -> torch.Tensor:
+    assert denoiser.lexical is not None
+    is_word = ids != denoiser.pad_id  # (batch, length)
+    if columns is None:
+        return multi_label_softmax(denoiser.lexical.scores(summary, rows), ids, is_word)
+    bias = (denoiser.lexical.bias[columns.ids] + columns.correction).to(summary.dtype)  # (columns,)
+    scores = nn.functional.linear(summary, rows, bias)  # (batch, columns)
+    return multi_label_softmax(scores, columns.of(ids).clamp(min=0), is_word)
