@@ -28,6 +28,12 @@ def read_text_file(path: Path | str, key: str = TEXT_KEY) -> list[str]:
 
 def iterate_text_file(path: Path | str, key: str = TEXT_KEY) -> Iterator[str]:
     """As `read_text_file`, one text at a time and without complaint about an empty file."""
+    for record in iterate_records(path, key):
+        yield str(record[key])
+
+
+def iterate_records(path: Path | str, key: str = TEXT_KEY) -> Iterator[dict[str, object]]:
+    """As `iterate_text_file`, with whatever stands beside each text; beside a plain line there is nothing."""
     if str(path) == STDIN:
         yield from _read_lines(sys.stdin.buffer, STDIN, key)
         return
@@ -75,7 +81,7 @@ def parse_record(line: str, path: Path | str, number: int, key: str) -> dict[str
     return record
 
 
-def _read_lines(handle: BinaryIO, path: Path | str, key: str) -> Iterator[str]:
+def _read_lines(handle: BinaryIO, path: Path | str, key: str) -> Iterator[dict[str, object]]:
     is_jsonl: bool | None = True if Path(path).suffix.lower() in (".jsonl", ".ndjson") else None
     for number, raw in enumerate(handle, start=1):
         line = decode_line(raw, path, number).strip("\ufeff\r\n")
@@ -83,7 +89,7 @@ def _read_lines(handle: BinaryIO, path: Path | str, key: str) -> Iterator[str]:
             continue
         if is_jsonl is None:
             is_jsonl = _looks_like_record(line, key)
-        yield str(parse_record(line, path, number, key)[key]) if is_jsonl else line
+        yield parse_record(line, path, number, key) if is_jsonl else {key: line}
 
 
 def _looks_like_record(line: str, key: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from unmask.errors import InputError
 from unmask.records import VectorBatch
 from unmask.runtime import stream_for
-from unmask.text_files import read_text_file
+from unmask.text_files import TEXT_KEY, describe, iterate_records, read_text_file
 
 if TYPE_CHECKING:
     from unmask.encoders.base import Encoder
@@ -49,17 +49,38 @@ class HeldOut:
 
 def read_texts(places: Sequence[Path | str]) -> list[str]:
     """All texts of files and of the text files directly inside folders, as one pool."""
-    pool: list[str] = []
+    return [text for file in _files_of(places) for text in read_text_file(file)]
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    text: str
+    domain: str  # its record's `domain`; without one, the name of its file
+
+
+def read_labelled_texts(places: Sequence[Path | str]) -> list[LabelledText]:
+    """As `read_texts`, each text with its domain."""
+    pool: list[LabelledText] = []
+    for file in _files_of(places):
+        known = len(pool)
+        for record in iterate_records(file):
+            domain = record.get("domain")
+            pool.append(LabelledText(str(record[TEXT_KEY]), domain if isinstance(domain, str) else Path(file).stem))
+        if len(pool) == known:
+            raise InputError(f"{describe(file)} holds no text, expected one text per line or JSONL with '{TEXT_KEY}'")
+    return pool
+
+
+def _files_of(places: Sequence[Path | str]) -> Iterator[Path | str]:
     for place in places:
         folder = Path(place)
-        files = [place]
-        if folder.is_dir():
-            files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
-            if not files:
-                raise InputError(f"{folder} holds no {', '.join(SUFFIXES)} file; give a file or another folder")
-        for file in files:
-            pool += read_text_file(file)
-    return pool
+        if not folder.is_dir():
+            yield place
+            continue
+        files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+        if not files:
+            raise InputError(f"{folder} holds no {', '.join(SUFFIXES)} file; give a file or another folder")
+        yield from files
 
 
 def hold_out(

@@ -121,12 +121,7 @@ def measure(
         seed=seed,
         on_progress=on_progress,
     )
-    common = {
-        **(details or {}),
-        "encoder": encoder.name,
-        "language_model": None if language_model is None else language_model.name,
-        **provenance(),
-    }
+    common = {**(details or {}), **made_with(inverter, language_model)}
     for entrant in line_up.entrants(inverter, held_out, pairs):
         set_up = {"decoder": entrant.decoder, "steps": entrant.steps, "baseline": entrant.baseline}
         yield evaluate(
@@ -139,3 +134,13 @@ def measure(
             details={**common, **set_up},
             on_progress=on_progress,
         )
+
+
+def made_with(inverter: Inverter, language_model: LanguageModel | None = None) -> dict[str, Any]:
+    """What a figure depends on beside the texts and the options."""
+    return {
+        "model_fingerprint": inverter.manifest["weights"]["sha256"],
+        "encoder": inverter.encoder().name,
+        "language_model": None if language_model is None else language_model.name,
+        **provenance(),
+    }

@@ -1,0 +1,103 @@
+"""How the vector enters, where the network starts and what is trained of it: one change at a time, equal budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_cells, notes, number, present
+from unmask.benchmark.publishing.results import Result
+from unmask.benchmark.publishing.setting import Setting, Table
+from unmask.benchmark.publishing.variants import Variant, budget_note, check, measure_variants, plan_of
+from unmask.recipe import PretrainedBackbone, Recipe, load_recipe
+
+NAME = "conditioning"
+PREFIX = 4  # where the recipe itself has none
+
+
+def variants(setting: Setting) -> list[Variant]:
+    """Every variant once: where the recipe is one of them, it goes by that name."""
+    recipe = load_recipe(setting.recipe, list(setting.overrides))
+    found: list[Variant] = []
+    seen: list[Recipe] = []
+    for variant in [*_ways_in(recipe), Variant("as in the recipe", ()), *_starts(recipe), _time(recipe)]:
+        changed = load_recipe(setting.recipe, [*setting.overrides, *variant.overrides])
+        if changed not in seen:
+            found.append(variant)
+            seen.append(changed)
+    return found
+
+
+def _ways_in(recipe: Recipe) -> list[Variant]:
+    prefix = recipe.denoiser.conditioning.prefix or PREFIX
+
+    def variant(label: str, adaln: bool, prefix: int, lexical: bool) -> Variant:
+        changes = {"conditioning.adaln": adaln, "conditioning.prefix": prefix, "lexical.enabled": lexical}
+        return Variant(label, tuple(f"denoiser.{key}={str(value).lower()}" for key, value in changes.items()))
+
+    return [
+        variant("AdaLN only (the paper)", True, 0, False),
+        variant("prefix only", False, prefix, False),
+        variant("AdaLN and prefix", True, prefix, False),
+        variant("AdaLN, prefix and lexical head", True, prefix, True),
+    ]
+
+
+def _starts(recipe: Recipe) -> list[Variant]:
+    backbone = recipe.denoiser.backbone
+    if isinstance(backbone, PretrainedBackbone):
+        frozen = Variant("frozen backbone", ("denoiser.backbone.freeze_backbone=true",))
+        return [Variant("from scratch, same size", (f"denoiser.backbone={_scratch_of(backbone)}",)), frozen]
+    if recipe.tokenizer.name != "minilm":
+        return []  # no pretrained network at hand has this vocabulary
+    start = "denoiser.backbone={kind: pretrained, name: minilm"
+    return [
+        Variant("MiniLM start", (f"{start}}}",)),
+        Variant("MiniLM start, frozen backbone", (f"{start}, freeze_backbone: true}}",)),
+    ]
+
+
+def _scratch_of(backbone: PretrainedBackbone) -> str:
+    """An untrained network of the same sizes, as the text of an override."""
+    from unmask.denoiser.build import backbone_folder
+    from unmask.denoiser.pretrained import load_config
+
+    config = load_config(backbone, backbone_folder(backbone), 0.0)
+    sizes = {
+        "kind": "scratch",
+        "layers": config.num_hidden_layers,
+        "hidden": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "feed_forward": config.intermediate_size,
+    }
+    return "{" + ", ".join(f"{key}: {value}" for key, value in sizes.items()) + "}"
+
+
+def _time(recipe: Recipe) -> Variant:
+    is_on = recipe.denoiser.conditioning.time
+    label = "without time conditioning" if is_on else "with time conditioning"
+    return Variant(label, (f"denoiser.conditioning.time={str(not is_on).lower()}",))
+
+
+def measure_conditioning(setting: Setting) -> Iterator[Result]:
+    return measure_variants(setting, NAME, variants)
+
+
+def markdown(results: Sequence[Result]) -> str:
+    names = present(results)
+    headings = ["variant", *headings_of(names), "validation loss, full mask", "trained parameters, M", "minutes"]
+    rows = []
+    for result in results:
+        trained, seconds = result.numbers.get("trained_parameters"), result.numbers.get("training_seconds")
+        rows.append(
+            [
+                result.label,
+                *metric_cells(result, names),
+                number(result.numbers.get("validation_loss"), 3),
+                number(None if trained is None else trained / 1e6),
+                number(None if seconds is None else seconds / 60),
+            ]
+        )
+    return "\n\n".join([lay_out(headings, rows), notes(results), budget_note(results)])
+
+
+TABLE = Table(measure_conditioning, markdown, plan=plan_of(variants), check=check)
