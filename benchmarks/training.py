@@ -5,9 +5,9 @@
 Two comparisons, each in turns in one process.
 
 plain: the 6-layer MiniLM-wrapped denoiser with the paper's conditioning on 32-token batches, against a plain loop, that
-is, what one writes first: fp32, logits at all positions, attention as torch picks it, an optimiser that loops. The share
-of the peak counts only useful multiply-adds: the network, and the head at masked positions; forward and backward are
-three times the forward pass.
+is, what one writes first: fp32, logits at all positions, attention as torch picks it, an optimiser that loops. The
+share of the peak counts only useful multiply-adds: the network, and the head at masked positions; forward and backward
+are three times the forward pass.
 
 lexical: the network of recipes/minilm.yaml, trained as that recipe says (candidates as memory, batches cut to their
 length, softmax over the tokens in play and a sample), against the same denoiser with the 32 candidates as positions
@@ -159,7 +159,7 @@ def concatenated_step(recipe: Recipe, batch: int) -> Callable[[], None]:
         masked = mask_batch(rows.ids, denoiser.mask_id, schedule, generator)
         with autocast(rows.ids.device, torch.bfloat16):
             standard = denoiser.standardise(rows.vectors)
-            summary = denoiser.lexical(standard)  # (batch, hidden)
+            summary = denoiser.summarise(standard)  # (batch, hidden)
             condition = denoiser.condition_from(standard, summary)
             scores = denoiser.lexical.scores(summary, denoiser.table)
             lexical = multi_label_softmax(scores, rows.ids, rows.ids != denoiser.pad_id)

@@ -122,8 +122,11 @@ class ConditioningSection(Section):
 class LexicalSection(Section):
     enabled: bool = False
     hidden: int = Field(1536, ge=1)
+    looks: int = Field(0, ge=0)  # times that the head looks again, with its own best tokens beside the vector
+    condition: bool = False  # the head's summary joins the vector in the blocks' modulation and prefix
     candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
     coverage: bool = True  # mark the candidates that the visible tokens have spent
+    coverage_strength: float = Field(0.0, ge=0)  # how much words fall as the text uses up what the head expects of them
     bias: bool = True  # the head's scores enter the logits through a learned gate
     bias_start: float = 0.0  # that gate at step 0; at 0 the network begins as its backbone would
     loss_weight: float = Field(0.1, ge=0)

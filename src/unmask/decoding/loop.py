@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
 
 
-# Of what the lexical head expects of a word, however often the text has used it: it may be wrong.
-LEAST_LEFT = 0.05
-
-
 class Decoding:
     """Rows being decoded together. Rows may join before any step and be taken out after any.
 
@@ -159,18 +155,14 @@ class Decoding:
 
     def _lowering(self, tokens: torch.Tensor, condition: Condition) -> torch.Tensor | None:
         """What the words that stand in tokens (rows, length) already lose of their logits; None if nothing."""
-        if not self.options.repeat_penalty and not self.options.coverage:
+        options, denoiser = self.options, self.denoiser
+        strength = denoiser.coverage_strength if options.coverage is None else options.coverage
+        if not options.repeat_penalty and not strength:
             return None
-        is_pad = tokens == self.canvas.pad_id
-        is_word = (tokens != self.canvas.mask_id) & ~is_pad
-        lowering = torch.full(tokens.shape, self.options.repeat_penalty, device=tokens.device)
-        shares = self.denoiser.expected_shares(tokens, condition) if self.options.coverage else None
-        if shares is not None:
-            expected = shares * (~is_pad).sum(dim=1, keepdim=True)  # (rows, length); how often, in the whole text
-            used = ((tokens[:, :, None] == tokens[:, None, :]) & is_word[:, None, :]).sum(dim=2)
-            left = ((expected - used) / expected.clamp(min=1e-9)).clamp(min=LEAST_LEFT)
-            lowering = lowering - self.options.coverage * left.log()
-        return lowering * is_word
+        is_word = (tokens != self.canvas.mask_id) & (tokens != self.canvas.pad_id)
+        lowering = options.repeat_penalty * is_word  # (rows, length)
+        spent = denoiser.spent(tokens, condition) if strength else None
+        return lowering if spent is None else lowering + strength * spent
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)

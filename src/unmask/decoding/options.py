@@ -17,7 +17,7 @@ class DecodeOptions:
     top_p: float = 1.0  # share of the probability from which tokens are drawn
     seed: int = 0
     repeat_penalty: float = 0.0  # taken off the logit of every word that the text has already
-    coverage: float = 0.0  # how much a word's chance falls as the text uses up what the lexical head expects of it
+    coverage: float | None = None  # how much words fall as the text uses up what is expected of them; None: as trained
     counts: Literal["linear", "cosine"] = "linear"  # `confidence`: how the number of masked positions falls
     resample_all: bool = False  # `euler`: set every position anew at each step, as the papers do
     remask_mode: Literal["lowest", "threshold"] = "lowest"  # `euler_remask`: which reading of τ
@@ -31,7 +31,9 @@ class DecodeOptions:
         )
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "a share above 0 and up to 1")
         _require(0 <= self.repeat_penalty < float("inf"), "repeat_penalty", self.repeat_penalty, "0 (none) or more")
-        _require(0 <= self.coverage < float("inf"), "coverage", self.coverage, "0 (none) or more")
+        _require(
+            self.coverage is None or 0 <= self.coverage < float("inf"), "coverage", self.coverage, "0 (none) or more"
+        )
         _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
         _require(self.counts in ("linear", "cosine"), "counts", self.counts, "linear or cosine")
         _require(self.remask_mode in ("lowest", "threshold"), "remask_mode", self.remask_mode, "lowest or threshold")

@@ -5,21 +5,57 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+# Tokens that a second look weighs; what comes after them has a share of the text that is hardly worth a thought.
+LOOKED_AT = 128
+# Brings a mean of token rows to about the size of the other inputs.
+MEAN_SCALE = 8.0
+
+# Of what is expected of a word, however often the text has used it: the head may be wrong.
+LEAST_LEFT = 0.05
+
 
 class LexicalHead(nn.Module):
-    """A small MLP whose output, multiplied with the token table, scores every token of the vocabulary."""
+    """A small MLP whose output, multiplied with the token table, scores every token of the vocabulary.
 
-    def __init__(self, dimension: int, inner: int, hidden: int, vocabulary_size: int) -> None:
+    It may look again, some times: at the mean of its best tokens, each by its share. What the text would be made of
+    then stands beside the vector, and what one word explains need not be explained by another.
+    """
+
+    def __init__(self, dimension: int, inner: int, hidden: int, vocabulary_size: int, looks: int = 0) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(dimension, inner), nn.GELU(), nn.Linear(inner, hidden))
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
+        self.looks = nn.ModuleList(SecondLook(dimension, inner // 2, hidden) for _ in range(looks))
 
-    def forward(self, standard: torch.Tensor) -> torch.Tensor:
+    def forward(self, standard: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         summary: torch.Tensor = self.layers(standard)  # (batch, hidden)
+        for look in self.looks:
+            with torch.no_grad():
+                count = min(LOOKED_AT, len(table))
+                best = self.scores(summary, table).topk(count, dim=1).indices  # (batch, count)
+            summary = look(standard, summary, nn.functional.embedding(best, table.detach()), self.bias[best])
         return summary
 
     def scores(self, summary: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.linear(summary, table, self.bias.to(summary.dtype))  # (batch, vocabulary)
+
+
+class SecondLook(nn.Module):
+    def __init__(self, dimension: int, inner: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(dimension + 2 * hidden, inner), nn.GELU(), nn.Linear(inner, hidden))
+        nn.init.zeros_(self.layers[2].weight)
+        nn.init.zeros_(self.layers[2].bias)
+
+    def forward(
+        self, standard: torch.Tensor, summary: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        """rows: (batch, tokens, hidden) of the best tokens; bias: (batch, tokens)."""
+        scores = torch.einsum("bth,bh->bt", rows, summary.to(rows.dtype)) + bias
+        mean = torch.einsum("bth,bt->bh", rows, scores.softmax(dim=1).to(rows.dtype))  # (batch, hidden)
+        seen = torch.cat([standard, summary.to(standard.dtype), MEAN_SCALE * mean.to(standard.dtype)], dim=1)
+        changed: torch.Tensor = summary + self.layers(seen)
+        return changed
 
 
 class CandidateEmbedding(nn.Module):
@@ -38,3 +74,10 @@ class CandidateEmbedding(nn.Module):
 def spent_candidates(ids: torch.Tensor, candidate_ids: torch.Tensor) -> torch.Tensor:
     """Which candidates stand in the visible text already; (batch, candidates) bool."""
     return (ids[:, :, None] == candidate_ids[:, None, :]).any(dim=1)
+
+
+def spent_share(expected: torch.Tensor, ids: torch.Tensor, is_word: torch.Tensor) -> torch.Tensor:
+    """-log of the part of each word's expected count that is left; all (batch, length), 0 where there is no word."""
+    used = ((ids[:, :, None] == ids[:, None, :]) & is_word[:, None, :]).sum(dim=2)  # (batch, length)
+    left = ((expected - used) / expected.clamp(min=1e-9)).clamp(min=LEAST_LEFT)
+    return -left.log() * is_word

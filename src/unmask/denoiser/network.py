@@ -12,7 +12,7 @@ from torch import nn
 from unmask.denoiser.attention import MemoryReader, split_heads
 from unmask.denoiser.backbone import Backbone, MemoryLook
 from unmask.denoiser.conditioning import Condition, Modulator, TimeFeatures, VectorProjection
-from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates
+from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates, spent_share
 from unmask.errors import VectorError
 
 if TYPE_CHECKING:
@@ -48,10 +48,14 @@ class Denoiser(nn.Module):
         )
         self.prefix_count = conditioning.prefix
         self.prefix = nn.Linear(hidden, conditioning.prefix * hidden) if conditioning.prefix else None
-        self.lexical = LexicalHead(dimension, lexical.hidden, hidden, rows) if lexical.enabled else None
+        self.lexical = LexicalHead(dimension, lexical.hidden, hidden, rows, lexical.looks) if lexical.enabled else None
         self.candidate_count = lexical.candidates if lexical.enabled else 0
         self.candidates = CandidateEmbedding(hidden) if self.candidate_count else None
+        self.coverage_strength = lexical.coverage_strength if lexical.enabled else 0.0
         self.uses_coverage = bool(self.candidate_count) and lexical.coverage
+        self.summary_entrance = nn.Linear(hidden, hidden, bias=False) if lexical.enabled and lexical.condition else None
+        if self.summary_entrance is not None:
+            nn.init.zeros_(self.summary_entrance.weight)
         self.bias_gate = nn.Parameter(torch.tensor(lexical.bias_start)) if lexical.enabled and lexical.bias else None
         has_memory = bool(self.prefix_count or self.candidate_count)
         self.memory_keys = nn.Linear(hidden, hidden) if has_memory else None
@@ -108,12 +112,21 @@ class Denoiser(nn.Module):
     def condition(self, vectors: torch.Tensor, is_null: torch.Tensor | None = None) -> Condition:
         """Everything that depends on the vectors (batch, dimension) alone."""
         standard = self.standardise(vectors, is_null)
-        summary = None if self.lexical is None else self.lexical(standard)  # (batch, hidden)
+        summary = self.summarise(standard)  # (batch, hidden)
         return self.condition_from(standard, summary)
+
+    def summarise(self, standard: torch.Tensor) -> torch.Tensor | None:
+        """The lexical head's summary (batch, hidden): its product with the token table scores every token."""
+        if self.lexical is None:
+            return None
+        summary: torch.Tensor = self.lexical(standard, self.table)
+        return summary
 
     def condition_from(self, standard: torch.Tensor, summary: torch.Tensor | None) -> Condition:
         """The same from the standardised vector and the lexical head's summary, which training has at hand."""
         projected = self.vector(standard)  # (batch, hidden)
+        if self.summary_entrance is not None and summary is not None:
+            projected = projected + self.summary_entrance(summary.detach())
         modulation = None if self.modulator is None else self.modulator(projected)
         pieces, candidate_ids, normaliser = [], None, None
         if self.candidates is not None and summary is not None:
@@ -157,15 +170,22 @@ class Denoiser(nn.Module):
     def lexical_scores(self, standard: torch.Tensor) -> torch.Tensor:
         """Which tokens occur, from the standardised vector; (batch, vocabulary)."""
         assert self.lexical is not None
-        return self.lexical.scores(self.lexical(standard), self.table)
+        return self.lexical.scores(self.lexical(standard, self.table), self.table)
 
-    def expected_shares(self, ids: torch.Tensor, condition: Condition) -> torch.Tensor | None:
-        """Which share of the text each of ids (batch, length) makes up, by the lexical head; None without one."""
+    @torch.no_grad()
+    def spent(self, ids: torch.Tensor, condition: Condition) -> torch.Tensor | None:
+        """-log of what is left of each visible word of ids (batch, length) after what the text has used of it.
+
+        The lexical head expects a word so many times in the text; 0 where nothing is visible, None without a head.
+        """
         if self.lexical is None or condition.summary is None or condition.normaliser is None:
             return None
+        is_pad = ids == self.pad_id
+        is_word = (ids != self.mask_id) & ~is_pad
         rows = nn.functional.embedding(ids, self.table)  # (batch, length, hidden)
         scores = torch.einsum("blh,bh->bl", rows.float(), condition.summary.float()) + self.lexical.bias[ids]
-        return (scores - condition.normaliser[:, None]).exp()  # (batch, length)
+        shares = (scores - condition.normaliser[:, None]).exp()  # (batch, length)
+        return spent_share(shares * (~is_pad).sum(dim=1, keepdim=True), ids, is_word)
 
     def _choose_candidates(self, summary: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         assert self.lexical is not None and self.candidates is not None
