@@ -127,6 +127,7 @@ class LexicalSection(Section):
     candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
     coverage: bool = True  # mark the candidates that the visible tokens have spent
     coverage_strength: float = Field(0.0, ge=0)  # how much words fall as the text uses up what the head expects of them
+    repeat_penalty: float = Field(0.0, ge=0)  # decoding takes it off the logit of every word that the text has already
     bias: bool = True  # the head's scores enter the logits through a learned gate
     bias_start: float = 0.0  # that gate at step 0; at 0 the network begins as its backbone would
     loss_weight: float = Field(0.1, ge=0)

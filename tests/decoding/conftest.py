@@ -59,6 +59,7 @@ class ScriptedDenoiser:
     """Says fixed logits (length, vocabulary) whatever it is shown, and counts what it is asked."""
 
     uses_time = True
+    coverage_strength = repeat_penalty = 0.0
     device = torch.device("cpu")
     length, mask_id, pad_id = LENGTH, MASK, PAD
 

@@ -103,7 +103,7 @@ def drawn_columns(seed: int, sample: int = 50):
 def test_columns_hold_what_is_in_play_once_and_nothing_forbidden() -> None:
     columns = drawn_columns(0)
     ids = columns.ids.tolist()
-    assert len(ids) == len(set(ids)) == 50 and {10, 11, 12} <= set(ids) and not {3, 7} & set(ids)
+    assert len(ids) == len(set(ids)) == 100 and {10, 11, 12} <= set(ids) and not {3, 7} & set(ids)
     assert torch.equal(columns.ids[columns.of(torch.tensor([12, 10]))], torch.tensor([12, 10]))
     assert (columns.of(torch.tensor([3, 7])) == -1).all()
 

@@ -44,6 +44,8 @@ class Choices(TypedDict, total=False):
     temperature: float
     top_p: float
     seed: int
+    repeat_penalty: float | None
+    coverage: float | None
     counts: Literal["linear", "cosine"]
     resample_all: bool
     remask_mode: Literal["lowest", "threshold"]

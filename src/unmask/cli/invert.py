@@ -29,6 +29,12 @@ BatchSize = Annotated[int | None, typer.Option(min=1, help="Vectors at a time; c
 Seed = Annotated[int, typer.Option(help="Where chance is involved, this decides it.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token, 1 draws as the model believes.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that make up this share.")]
+RepeatPenalty = Annotated[
+    float | None, typer.Option(help="Off the logit of words the text has; the model's if left out.")
+]
+Coverage = Annotated[
+    float | None, typer.Option(help="How much words fall as they are used up; as trained if left out.")
+]
 Counts = Annotated[str, typer.Option(help="confidence: how the number still masked falls: linear, cosine.")]
 ResampleAll = Annotated[bool, typer.Option("--resample-all", help="euler: set every position anew at each step.")]
 RemaskShare = Annotated[float, typer.Option(help="euler_remask: share masked again, or least confidence.")]
@@ -50,6 +56,8 @@ def invert(
     seed: Seed = 0,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
+    repeat_penalty: RepeatPenalty = None,
+    coverage: Coverage = None,
     counts: Counts = "linear",
     resample_all: ResampleAll = False,
     remask_share: RemaskShare = 0.05,
@@ -84,7 +92,9 @@ def invert(
     from unmask.vectorstores.numbers import check_dimension
 
     DECODERS.resolve(decoder)
-    drawn: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    drawn: dict[str, Any] = {
+        "temperature": temperature, "top_p": top_p, "seed": seed, "repeat_penalty": repeat_penalty, "coverage": coverage
+    }  # fmt: skip
     remasked: dict[str, Any] = {"remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t}
     revealed: dict[str, Any] = {"steps": steps, "counts": counts, "resample_all": resample_all}
     options = DecodeOptions(**drawn, **remasked, **revealed)

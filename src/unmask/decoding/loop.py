@@ -137,7 +137,7 @@ class Decoding:
         condition = self.condition if whole else self.condition.select(rows)
         drawn = None if uniforms is None else uniforms[positions]  # (positions,)
         competes = by_token[:, None].expand_as(positions)[positions]  # (positions,)
-        row_of = positions.nonzero()[:, 0]  # (positions,)
+        row_of, place_of = positions.nonzero(as_tuple=True)  # (positions,) each
         lowering = self._lowering(tokens, condition)  # (rows, length)
         parts = []
         with self._precision():
@@ -147,8 +147,7 @@ class Decoding:
                 part = slice(start, start + size)
                 logits = self.denoiser.logits(features[part])  # (part, vocabulary)
                 if lowering is not None:
-                    present = tokens[row_of[part]]  # (part, length)
-                    logits.scatter_(1, present, logits.gather(1, present) - lowering[row_of[part]])
+                    lower_others(logits, tokens[row_of[part]], lowering[row_of[part]], place_of[part])
                 of_part = None if drawn is None else drawn[part]
                 parts.append(read_logits(logits, self.canvas.pad_id, self.options, of_part, competes[part]))
         return Readings.concatenate(parts)
@@ -157,15 +156,28 @@ class Decoding:
         """What the words that stand in tokens (rows, length) already lose of their logits; None if nothing."""
         options, denoiser = self.options, self.denoiser
         strength = denoiser.coverage_strength if options.coverage is None else options.coverage
-        if not options.repeat_penalty and not strength:
+        penalty = denoiser.repeat_penalty if options.repeat_penalty is None else options.repeat_penalty
+        if not penalty and not strength:
             return None
         is_word = (tokens != self.canvas.mask_id) & (tokens != self.canvas.pad_id)
-        lowering = options.repeat_penalty * is_word  # (rows, length)
+        lowering = penalty * is_word  # (rows, length)
         spent = denoiser.spent(tokens, condition) if strength else None
         return lowering if spent is None else lowering + strength * spent
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
+
+
+def lower_others(logits: torch.Tensor, tokens: torch.Tensor, amounts: torch.Tensor, places: torch.Tensor) -> None:
+    """Take amounts off the logits (positions, vocabulary) of the words in each position's text (positions, length).
+
+    A position that is asked anew while its own word stands there does not count that word against itself.
+    """
+    own = tokens.gather(1, places[:, None])  # (positions, 1)
+    stands_once = (tokens == own).sum(dim=1, keepdim=True) == 1
+    kept = amounts.gather(1, places[:, None]).masked_fill(stands_once, 0.0)
+    amounts = amounts.scatter(1, places[:, None], kept)
+    logits.scatter_(1, tokens, logits.gather(1, tokens) - amounts)
 
 
 def decode(

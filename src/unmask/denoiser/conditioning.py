@@ -106,8 +106,7 @@ Slices = list[tuple[torch.Tensor, ...]]
 def slices_of(modulation: torch.Tensor) -> Slices:
     """Modulation (batch, layers, PARTS, hidden) as [layer][part], each (batch, hidden).
 
-    Taken apart at once: the gradient of a single slice is a tensor of the whole size that is zero elsewhere, and
-    filling those took a quarter of a training step.
+    Taken apart at once: the gradient of a single slice would be a tensor of the whole size that is zero elsewhere.
     """
     parts = modulation.flatten(1, 2).unbind(dim=1)
     return [parts[start : start + PARTS] for start in range(0, len(parts), PARTS)]

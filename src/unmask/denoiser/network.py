@@ -51,6 +51,7 @@ class Denoiser(nn.Module):
         self.lexical = LexicalHead(dimension, lexical.hidden, hidden, rows, lexical.looks) if lexical.enabled else None
         self.candidate_count = lexical.candidates if lexical.enabled else 0
         self.candidates = CandidateEmbedding(hidden) if self.candidate_count else None
+        self.repeat_penalty = lexical.repeat_penalty if lexical.enabled else 0.0
         self.coverage_strength = lexical.coverage_strength if lexical.enabled else 0.0
         self.uses_coverage = bool(self.candidate_count) and lexical.coverage
         self.summary_entrance = nn.Linear(hidden, hidden, bias=False) if lexical.enabled and lexical.condition else None

@@ -186,7 +186,7 @@ def rate_of_step(recipe: Recipe, step: int, share: float) -> float:
     lexical = recipe.denoiser.lexical
     head_steps = lexical.warmup_steps if lexical.enabled else 0
     if step < head_steps:
-        # Down to what the whole network begins with: the head must not be shaken when the others join.
+        # Down to a tenth: the head should have settled when the others join.
         left = 1 - step / head_steps
         return lexical.warmup_learning_rate * min(1.0, (step + 1) / 50) * max(left, HEAD_FINAL_SHARE)
     return learning_rate(recipe.training.optimizer, step - head_steps, share)

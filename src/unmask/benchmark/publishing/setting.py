@@ -43,7 +43,7 @@ def _as_type_of(usual: Any, text: str, change: str) -> Any:
     try:
         if isinstance(usual, bool):
             return {"true": True, "false": False}[text.lower()]
-        return type(usual)(text)
+        return (float if usual is None else type(usual))(text)
     except (ValueError, KeyError) as error:
         raise InputError(f"--option {change}: expected a value such as {usual}; change it") from error
 
