@@ -41,6 +41,37 @@ def test_twenty_steps_equal_ten_resumed_and_ten_more(pairs: Path, recipe_for: An
     assert losses[0] and losses[0] == losses[1]
 
 
+FAST = {
+    "denoiser__lexical__warmup_steps": 6,
+    "denoiser__lexical__warmup_batch": 24,
+    "denoiser__lexical__coverage_strength": 0.5,
+    "training__length_pool": 4,
+    "training__whole_share": 0.25,
+    "training__softmax_sample": 8,
+    "training__milestones": (2, 8),
+    "training__optimizer__cooldown": "constant",
+}
+
+
+@pytest.mark.parametrize("stop", [3, 6, 9])  # among the head's own steps, at their end, and inside a pool
+def test_a_run_by_all_the_shortcuts_resumes_bit_for_bit(
+    pairs: Path, recipe_for: Any, tmp_path: Path, stop: int
+) -> None:
+    whole = train(recipe_for(**FAST), pairs, tmp_path / "whole")
+    train(recipe_for(**FAST, training__max_steps=stop), pairs, tmp_path / "parts")
+    parts = train(recipe_for(**FAST), pairs, tmp_path / "parts", resume=True)
+    assert same(weights_of(whole), weights_of(parts))
+    saved = [event for event in read_journal(parts / "log.jsonl") if event["event"] == "end"][-1]
+    assert saved["samples"] == 6 * 24 + 14 * 16
+
+
+def test_milestones_are_checkpoints_of_their_own(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    run = train(recipe_for(**FAST), pairs, tmp_path / "run")
+    assert sorted(folder.name for folder in (run / "milestones").iterdir()) == ["step-14", "step-8"]
+    kept = load_checkpoint(run / "milestones" / "step-8")
+    assert kept.manifest["progress"]["step"] == 8 and kept.denoiser.coverage_strength == 0.5
+
+
 def test_another_seed_gives_another_model(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
     first = train(recipe_for(training__max_steps=3), pairs, tmp_path / "first")
     second = train(recipe_for(training__max_steps=3, seed=8), pairs, tmp_path / "second")

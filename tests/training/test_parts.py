@@ -11,10 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from unmask.denoiser.build import build_denoiser, token_space
+from unmask.diffusion.loss import Lowering, linear_cross_entropy
+from unmask.diffusion.schedules import build_schedule
 from unmask.pairs.dataset import PairsDataset
 from unmask.recipe import OptimizerSection
-from unmask.training.data import BatchSource
+from unmask.training.data import Batch, BatchSource, load_rows
 from unmask.training.optimizer import MovingAverage, build_optimizer, learning_rate, set_learning_rate
+from unmask.training.step import LossSettings, batch_loss
 
 
 @pytest.mark.parametrize("cooldown", ["cosine", "linear", "constant"])
@@ -156,3 +160,35 @@ def test_gates_go_faster() -> None:
     set_learning_rate(optimizer, 0.5)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates[id(module.gate)] == 3.5 and rates[id(module.norm.weight)] == 0.5
+
+
+def test_a_batch_that_was_cut_teaches_nothing_about_the_end(pairs: Path, recipe_for: Any) -> None:
+    """Its length would tell: PAD's bias gets a gradient from whole batches only."""
+    held = PairsDataset.open(pairs)
+    recipe = recipe_for()
+    denoiser = build_denoiser(recipe.denoiser, token_space(held.tokenizer()), held.manifest.length, 16)
+    ids, vectors = load_rows(held, "train", np.arange(12))
+    settings = LossSettings(build_schedule(recipe.schedule), torch.float32, 0.0, 0.0, softmax_sample=8)
+    bias = denoiser.backbone.bias
+    for is_whole in (True, False):
+        denoiser.zero_grad()
+        batch_loss(denoiser, Batch(ids, vectors, is_whole), settings, torch.Generator().manual_seed(0)).total.backward()
+        assert bool(bias.grad[denoiser.pad_id] != 0) == is_whole
+
+
+def test_lowered_logits_have_the_value_and_gradients_of_the_plain_way() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(5, 8, generator=generator, requires_grad=True)
+    table = torch.randn(11, 8, generator=generator, requires_grad=True)
+    bias, targets, weights = torch.zeros(11), torch.tensor([1, 2, 3, 4, 5]), torch.rand(5, generator=generator)
+    rows, columns = torch.tensor([0, 0, 1, 4, 4]), torch.tensor([1, 7, 9, 3, 3])
+    lowering = Lowering(rows, columns, torch.tensor([0.5, 1.0, 2.0, 1.5, 1.5]))
+    change = torch.zeros(5, 11)
+    change[rows, columns] = lowering.amounts
+    plain = (nn.functional.cross_entropy(features @ table.T - change, targets, reduction="none") * weights).sum()
+    fused = linear_cross_entropy(features, table, bias, targets, weights, torch.float32, lowering)
+    assert fused.item() == pytest.approx(plain.item(), rel=1e-5)
+    for found, wanted in zip(
+        torch.autograd.grad(fused, (features, table)), torch.autograd.grad(plain, (features, table)), strict=True
+    ):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)

@@ -92,12 +92,10 @@ def invert(
     from unmask.vectorstores.numbers import check_dimension
 
     DECODERS.resolve(decoder)
-    drawn: dict[str, Any] = {
-        "temperature": temperature, "top_p": top_p, "seed": seed, "repeat_penalty": repeat_penalty, "coverage": coverage
-    }  # fmt: skip
+    drawn: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    held: dict[str, Any] = {"repeat_penalty": repeat_penalty, "coverage": coverage, "steps": steps, "counts": counts}
     remasked: dict[str, Any] = {"remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t}
-    revealed: dict[str, Any] = {"steps": steps, "counts": counts, "resample_all": resample_all}
-    options = DecodeOptions(**drawn, **remasked, **revealed)
+    options = DecodeOptions(**drawn, **held, **remasked, resample_all=resample_all)
     set_threads(threads)
     source = open_vectors(vectors, key=key, scale=scale)
     inverter = Inverter.from_pretrained(model, device=device, precision=precision)
@@ -107,10 +105,7 @@ def invert(
         run.to_stdout()
         return
     summary = run.to_file(out, resume, {"key": key, "scale": scale})
-    if as_json:
-        print_json(summary)
-    else:
-        note(f"{summary['vectors']} vectors read back into {out}")
+    print_json(summary) if as_json else note(f"{summary['vectors']} vectors read back into {out}")
 
 
 class Run:

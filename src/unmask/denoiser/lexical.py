@@ -43,9 +43,10 @@ class LexicalHead(nn.Module):
 class SecondLook(nn.Module):
     def __init__(self, dimension: int, inner: int, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(dimension + 2 * hidden, inner), nn.GELU(), nn.Linear(inner, hidden))
-        nn.init.zeros_(self.layers[2].weight)
-        nn.init.zeros_(self.layers[2].bias)
+        leave = nn.Linear(inner, hidden)
+        nn.init.zeros_(leave.weight)
+        nn.init.zeros_(leave.bias)
+        self.layers = nn.Sequential(nn.Linear(dimension + 2 * hidden, inner), nn.GELU(), leave)
 
     def forward(
         self, standard: torch.Tensor, summary: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor

@@ -31,8 +31,8 @@ class Batch:
     is_whole: bool = True
 
     def to(self, device: torch.device) -> Batch:
-        move = {"device": device, "non_blocking": True}
-        return replace(self, ids=self.ids.to(**move), vectors=self.vectors.to(**move))
+        ids, vectors = self.ids.to(device, non_blocking=True), self.vectors.to(device, non_blocking=True)
+        return replace(self, ids=ids, vectors=vectors)
 
     def chunk(self, count: int) -> list[Batch]:
         pairs = zip(self.ids.chunk(count), self.vectors.chunk(count), strict=True)

@@ -51,8 +51,8 @@ def batch_loss(
         summary = denoiser.summarise(standard)  # (batch, hidden)
         if lexical_only and summary is not None:
             columns = _columns(denoiser, [ids], True, settings, generator)
-            lexical = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
-            return LossParts(lexical, torch.zeros_like(lexical), lexical)
+            alone = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
+            return LossParts(alone, torch.zeros_like(alone), alone)
         condition = denoiser.condition_from(standard, summary)
         in_play = [ids] if condition.candidate_ids is None else [ids, condition.candidate_ids]
         columns = _columns(denoiser, in_play, not batch.is_whole, settings, generator)
