@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -275,17 +276,19 @@ def main() -> None:
         return
     print(f"training step, {options.batch} rows, {figures['threads']} threads")
     if options.only != "lexical":
-        low, high = plain["ratio_range"]
-        print(f"  plain conditioning    {plain['samples_per_second']:7.1f} samples/s")
-        print(f"  plain loop            {plain['plain_samples_per_second']:7.1f} samples/s")
-        print(f"  ratio                 {plain['ratio']:7.2f}  (range {low:.2f} to {high:.2f}; 4 wanted)")
+        show(plain, {"plain conditioning": "samples_per_second", "plain loop": "plain_samples_per_second"}, wanted=4)
         peak = plain["matrix_peak_gflops"]
         print(f"  share of the bf16 matrix peak ({peak:.0f} GFLOP/s): {plain['share_of_peak']:.0%} (40 % wanted)")
     if options.only != "plain":
-        low, high = lexical["ratio_range"]
-        print(f"  recipe minilm         {lexical['rows_per_second']:7.1f} rows/s")
-        print(f"  candidates as text    {lexical['concatenated_rows_per_second']:7.1f} rows/s")
-        print(f"  ratio                 {lexical['ratio']:7.2f}  (range {low:.2f} to {high:.2f}; 3 wanted)")
+        rates = {"recipe minilm": "rows_per_second", "candidates as text": "concatenated_rows_per_second"}
+        show(lexical, rates, wanted=3)
+
+
+def show(figures: dict[str, Any], rates: dict[str, str], wanted: int) -> None:
+    for label, name in rates.items():
+        print(f"  {label:<20}  {figures[name]:7.1f} rows/s")
+    low, high = figures["ratio_range"]
+    print(f"  {'ratio':<20}  {figures['ratio']:7.2f}  (range {low:.2f} to {high:.2f}; {wanted} wanted)")
 
 
 if __name__ == "__main__":

@@ -135,6 +135,11 @@ class LexicalSection(Section):
     warmup_batch: int = Field(0, ge=0)  # rows of each of those steps; 0 takes training.batch_size
     warmup_learning_rate: float = Field(3e-3, gt=0)  # the head alone bears, and wants, far more than the network
 
+    @property
+    def head_steps(self) -> int:
+        """Steps that train the head alone."""
+        return self.warmup_steps if self.enabled else 0
+
 
 class DenoiserSection(Section):
     backbone: Backbone = ScratchBackbone(kind="scratch")

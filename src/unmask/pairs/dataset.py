@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,7 @@ class PairsDataset:
             )
         ids = np.empty((len(indices), self.manifest.length), np.int64)
         vectors = np.empty((len(indices), self.manifest.dimension), np.float32)
-        shards = np.searchsorted(self._ends[split], indices, side="right")
-        for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
-            inside = indices[places] - (self._ends[split][shard] - self.manifest.shards[split][shard])
-            held_ids, held_vectors = self._shard(split, int(shard))
+        for places, inside, (held_ids, held_vectors) in self._by_shard(split, indices):
             ids[places], vectors[places] = held_ids[inside], held_vectors[inside]
         return ids, vectors
 
@@ -56,13 +53,9 @@ class PairsDataset:
         """Tokens of each of some rows, without reading their vectors."""
         if self._pad_id is None:
             self._pad_id = self.tokenizer().pad_id
-        indices = np.asarray(indices, dtype=np.int64)
         found = np.empty(len(indices), np.int64)
-        shards = np.searchsorted(self._ends[split], indices, side="right")
-        for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
-            inside = indices[places] - (self._ends[split][shard] - self.manifest.shards[split][shard])
-            found[places] = (self._shard(split, int(shard))[0][inside] != self._pad_id).sum(axis=1)
+        for places, inside, (held_ids, _) in self._by_shard(split, np.asarray(indices, dtype=np.int64)):
+            found[places] = (held_ids[inside] != self._pad_id).sum(axis=1)
         return found
 
     def tokenizer(self) -> TextTokenizer:
@@ -70,6 +63,16 @@ class PairsDataset:
         from unmask.text.tokens import TextTokenizer
 
         return TextTokenizer.load(self.folder.root / TOKENIZER)
+
+    def _by_shard(
+        self, split: str, indices: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+        """For each shard that holds some of the rows: their places in `indices`, in the shard, and its arrays."""
+        shards = np.searchsorted(self._ends[split], indices, side="right")
+        for shard in np.unique(shards):
+            places = np.flatnonzero(shards == shard)
+            inside = indices[places] - (self._ends[split][shard] - self.manifest.shards[split][shard])
+            yield places, inside, self._shard(split, int(shard))
 
     def _shard(self, split: str, shard: int) -> tuple[np.ndarray, np.ndarray]:
         if (split, shard) not in self._arrays:

@@ -61,7 +61,8 @@ class BatchSource:
         self.pool, self.whole = pool, max(1, round(pool * whole_share))
         self.rows = pairs.count("train")
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
-        self._pool_number, self._pooled = -1, [Place(np.empty(0, dtype=np.int64), 0, True)]
+        self._pool_number = -1
+        self._pooled: list[Place] = []
 
     def indices(self, step: int) -> np.ndarray:
         """Row numbers of this process's share of 0-based `step`; epochs follow one another without a gap."""

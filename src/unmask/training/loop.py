@@ -184,7 +184,7 @@ def train_step(run: Run, batch: Batch, share: float) -> tuple[LossParts, torch.T
 def rate_of_step(recipe: Recipe, step: int, share: float) -> float:
     """The learning rate; the network's own warm-up begins when the lexical head's is over."""
     lexical = recipe.denoiser.lexical
-    head_steps = lexical.warmup_steps if lexical.enabled else 0
+    head_steps = lexical.head_steps
     if step < head_steps:
         # Down to a tenth: the head should have settled when the others join.
         left = 1 - step / head_steps
@@ -218,35 +218,26 @@ def validate(run: Run) -> None:
     """Measure the averaged weights; keep them as `best` if no earlier ones had a lower loss."""
     if run.validation is None:
         return
-    run.average.swap()
-    try:
+    with run.average.in_use():
         figures = run.validation.measure(run.denoiser)
         run.journal.write(event="validation", step=run.progress.step, samples=run.progress.samples, **figures)
         if run.progress.best_loss is None or not figures["validation_loss"] >= run.progress.best_loss:
             run.progress.best_loss, run.progress.best_step = figures["validation_loss"], run.progress.step
             write_model(run, run.out / "best", figures)
-    finally:
-        run.average.swap()
 
 
 def save(run: Run) -> None:
     """The state to resume from, and the averaged weights as `last`."""
-    run.average.swap()
-    try:
+    with run.average.in_use():
         write_model(run, run.out / "last", {})
-    finally:
-        run.average.swap()
     save_state(run.out / "state", run.denoiser, run.optimizer, run.average, run.progress, run.identity)
     run.journal.write(event="saved", step=run.progress.step)
 
 
 def keep_milestone(run: Run) -> None:
     """The averaged weights as they are now, in a folder that nothing overwrites."""
-    run.average.swap()
-    try:
+    with run.average.in_use():
         write_model(run, run.out / "milestones" / f"step-{run.progress.step}", {}, "fp16")
-    finally:
-        run.average.swap()
 
 
 def write_model(run: Run, folder: Path, figures: dict[str, float], storage: str = "fp32") -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -59,6 +61,15 @@ class MovingAverage:
     def update(self, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.weights.values()), [p.detach() for p in self.source.values()], 1 - decay)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """The averaged weights stand in for the present ones."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
 
     def swap(self) -> None:
         """Exchange the averaged and the present weights; a second call undoes the first."""

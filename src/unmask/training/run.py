@@ -74,7 +74,7 @@ class Run:
     @property
     def head_steps(self) -> int:
         """Steps at the beginning that train the lexical head alone."""
-        return self.recipe.denoiser.lexical.warmup_steps if self.warmup else 0
+        return self.recipe.denoiser.lexical.head_steps
 
     @property
     def rows_per_step(self) -> int:
@@ -143,7 +143,7 @@ def prepare_run(
 
 def _warmup_source(pairs: PairsDataset, recipe: Recipe, rank: int, processes: int) -> BatchSource | None:
     lexical = recipe.denoiser.lexical
-    if not (lexical.enabled and lexical.warmup_steps):
+    if not lexical.head_steps:
         return None
     rows = lexical.warmup_batch or recipe.training.batch_size
     # A seed of its own: the network should not meet the rows in the order in which its head has just seen them.

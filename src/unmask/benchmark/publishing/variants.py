@@ -46,8 +46,7 @@ def recipe_of(setting: Setting, variant: Variant) -> Recipe:
     training, lexical = recipe.training, recipe.denoiser.lexical
     batch = training.batch_size * training.accumulate
     head_batch = (lexical.warmup_batch or training.batch_size) * training.accumulate
-    wanted = lexical.warmup_steps if lexical.enabled else 0
-    head_steps = min(wanted, setting.rows * HEAD_ROWS // 4 // head_batch)
+    head_steps = min(lexical.head_steps, setting.rows * HEAD_ROWS // 4 // head_batch)
     network_steps = max(1, round((setting.rows - head_steps * head_batch / HEAD_ROWS) / batch))
     steps = head_steps + network_steps
     budget = {
