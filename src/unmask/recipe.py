@@ -122,7 +122,8 @@ class ConditioningSection(Section):
 class LexicalSection(Section):
     enabled: bool = False
     hidden: int = Field(1536, ge=1)
-    looks: int = Field(0, ge=0)  # times that the head looks again, with its own best tokens beside the vector
+    looks: int = Field(0, ge=0)  # times that the head looks again: at what its scores would make of the text
+    looks_after: int = Field(0, ge=0)  # steps of the head alone before it looks again: they are several times as fast
     condition: bool = False  # the head's summary joins the vector in the blocks' modulation and prefix
     candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
     coverage: bool = True  # mark the candidates that the visible tokens have spent
@@ -134,6 +135,7 @@ class LexicalSection(Section):
     warmup_steps: int = Field(0, ge=0)  # first steps that train the head alone
     warmup_batch: int = Field(0, ge=0)  # rows of each of those steps; 0 takes training.batch_size
     warmup_learning_rate: float = Field(3e-3, gt=0)  # the head alone bears, and wants, far more than the network
+    freeze: bool = False  # after its own steps the head stays as it is, and with it the token table that it reads
 
     @property
     def head_steps(self) -> int:

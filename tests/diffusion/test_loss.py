@@ -40,6 +40,17 @@ def test_value_and_gradients_equal_the_plain_head(scale: float) -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_a_table_that_is_not_trained_costs_no_gradient_and_changes_no_other() -> None:
+    features, table, bias, forbidden, targets, weights = problem()
+    expected = torch.autograd.grad(
+        linear_cross_entropy(features, table, bias + forbidden, targets, weights, torch.float32), (features, bias)
+    )
+    frozen = table.detach()
+    fused = linear_cross_entropy(features, frozen, bias + forbidden, targets, weights, torch.float32)
+    for found, wanted in zip(torch.autograd.grad(fused, (features, bias)), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
 def test_parts_of_rows_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     features, table, bias, forbidden, targets, weights = problem()
     whole = linear_cross_entropy(features, table, bias + forbidden, targets, weights, torch.float32)

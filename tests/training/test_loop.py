@@ -51,18 +51,51 @@ FAST = {
     "training__milestones": (2, 8),
     "training__optimizer__cooldown": "constant",
 }
+FROZEN = {"denoiser__lexical__looks": 2, "denoiser__lexical__looks_after": 4, "denoiser__lexical__freeze": True}
 
 
+@pytest.mark.parametrize("head", [{}, FROZEN], ids=["trained", "frozen"])
 @pytest.mark.parametrize("stop", [3, 6, 9])  # among the head's own steps, at their end, and inside a pool
 def test_a_run_by_all_the_shortcuts_resumes_bit_for_bit(
-    pairs: Path, recipe_for: Any, tmp_path: Path, stop: int
+    pairs: Path, recipe_for: Any, tmp_path: Path, stop: int, head: dict[str, Any]
 ) -> None:
-    whole = train(recipe_for(**FAST), pairs, tmp_path / "whole")
-    train(recipe_for(**FAST, training__max_steps=stop), pairs, tmp_path / "parts")
-    parts = train(recipe_for(**FAST), pairs, tmp_path / "parts", resume=True)
+    whole = train(recipe_for(**FAST, **head), pairs, tmp_path / "whole")
+    train(recipe_for(**FAST, **head, training__max_steps=stop), pairs, tmp_path / "parts")
+    parts = train(recipe_for(**FAST, **head), pairs, tmp_path / "parts", resume=True)
     assert same(weights_of(whole), weights_of(parts))
     saved = [event for event in read_journal(parts / "log.jsonl") if event["event"] == "end"][-1]
     assert saved["samples"] == 6 * 24 + 14 * 16
+
+
+def test_a_frozen_head_keeps_what_its_own_steps_averaged_and_the_network_goes_on(
+    pairs: Path, recipe_for: Any, tmp_path: Path
+) -> None:
+    run = train(recipe_for(**FAST, **FROZEN), pairs, tmp_path / "run")
+    early, late = (load_checkpoint(run / "milestones" / f"step-{step}").denoiser for step in (8, 14))
+    assert late.lexical is not None and early.lexical is not None and len(late.lexical.looks) == 2
+    assert torch.equal(early.table, late.table) and same(early.lexical.state_dict(), late.lexical.state_dict())
+    moved = [name for name, value in late.state_dict().items() if not torch.equal(early.state_dict()[name], value)]
+    assert len(moved) > 10
+    free = train(recipe_for(**FAST, **{**FROZEN, "denoiser__lexical__freeze": False}), pairs, tmp_path / "free")
+    early, late = (load_checkpoint(free / "milestones" / f"step-{step}").denoiser for step in (8, 14))
+    assert not torch.equal(early.table, late.table)
+
+
+def test_the_looks_join_after_their_steps(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    def leaving(steps: int) -> torch.Tensor:
+        recipe = recipe_for(**FAST, **FROZEN, training__max_steps=steps)
+        return weights_of(train(recipe, pairs, tmp_path / f"to-{steps}"))["lexical.looks.0.layers.2.weight"]
+
+    assert not leaving(4).any() and leaving(5).any()
+
+
+def test_the_rate_falls_over_the_networks_own_part_of_the_run(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    changes = {**FAST, "training__optimizer__cooldown": "linear", "training__optimizer__final_share": 0.0}
+    recipe = recipe_for(**changes, training__optimizer__warmup_steps=0, training__log_every=1)
+    run = train(recipe, pairs, tmp_path / "run")
+    rates = [event["learning_rate"] for event in read_journal(run / "log.jsonl") if event["event"] == "step"]
+    top = recipe.training.optimizer.learning_rate
+    assert rates[6:] == pytest.approx([top * (1 - step / 14) for step in range(14)])
 
 
 def test_milestones_are_checkpoints_of_their_own(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:

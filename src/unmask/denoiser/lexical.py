@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-# Tokens that a second look weighs; what comes after them has a share of the text that is hardly worth a thought.
-LOOKED_AT = 128
 # Brings a mean of token rows to about the size of the other inputs.
 MEAN_SCALE = 8.0
 
@@ -17,8 +15,8 @@ LEAST_LEFT = 0.05
 class LexicalHead(nn.Module):
     """A small MLP whose output, multiplied with the token table, scores every token of the vocabulary.
 
-    It may look again, some times: at the mean of its best tokens, each by its share. What the text would be made of
-    then stands beside the vector, and what one word explains need not be explained by another.
+    It may look again, some times: at what a text of its scores would be made of, beside the vector. What one word
+    explains need then not be explained by another.
     """
 
     def __init__(self, dimension: int, inner: int, hidden: int, vocabulary_size: int, looks: int = 0) -> None:
@@ -26,18 +24,30 @@ class LexicalHead(nn.Module):
         self.layers = nn.Sequential(nn.Linear(dimension, inner), nn.GELU(), nn.Linear(inner, hidden))
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.looks = nn.ModuleList(SecondLook(dimension, inner // 2, hidden) for _ in range(looks))
+        self.is_looking = True  # training begins without, for speed
 
     def forward(self, standard: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         summary: torch.Tensor = self.layers(standard)  # (batch, hidden)
+        if not self.is_looking or not self.looks:
+            return summary
+        rows, bias = table.detach().to(summary.dtype), self.bias.detach().to(summary.dtype)
         for look in self.looks:
-            with torch.no_grad():
-                count = min(LOOKED_AT, len(table))
-                best = self.scores(summary, table).topk(count, dim=1).indices  # (batch, count)
-            summary = look(standard, summary, nn.functional.embedding(best, table.detach()), self.bias[best])
+            summary = look(standard, summary, mean_row(summary.detach(), rows, bias))
         return summary
 
     def scores(self, summary: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.linear(summary, table, self.bias.to(summary.dtype))  # (batch, vocabulary)
+
+
+@torch.no_grad()
+def mean_row(summary: torch.Tensor, table: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """The token table's rows, each by the share of the text that the scores give it; (batch, hidden) fp32.
+
+    Without a gradient: it would be two more products of the table's size, and the summary has its own way back.
+    """
+    shares = nn.functional.linear(summary, table, bias)  # (batch, vocabulary)
+    shares.sub_(shares.amax(dim=1, keepdim=True)).exp_()
+    return (shares @ table).float() / shares.sum(dim=1, keepdim=True, dtype=torch.float32)
 
 
 class SecondLook(nn.Module):
@@ -48,12 +58,7 @@ class SecondLook(nn.Module):
         nn.init.zeros_(leave.bias)
         self.layers = nn.Sequential(nn.Linear(dimension + 2 * hidden, inner), nn.GELU(), leave)
 
-    def forward(
-        self, standard: torch.Tensor, summary: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor
-    ) -> torch.Tensor:
-        """rows: (batch, tokens, hidden) of the best tokens; bias: (batch, tokens)."""
-        scores = torch.einsum("bth,bh->bt", rows, summary.to(rows.dtype)) + bias
-        mean = torch.einsum("bth,bt->bh", rows, scores.softmax(dim=1).to(rows.dtype))  # (batch, hidden)
+    def forward(self, standard: torch.Tensor, summary: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
         seen = torch.cat([standard, summary.to(standard.dtype), MEAN_SCALE * mean.to(standard.dtype)], dim=1)
         changed: torch.Tensor = summary + self.layers(seen)
         return changed

@@ -173,6 +173,14 @@ class Denoiser(nn.Module):
         assert self.lexical is not None
         return self.lexical.scores(self.lexical(standard, self.table), self.table)
 
+    def freeze_lexical(self) -> list[str]:
+        """Take the head, and the token table that gives its scores their meaning, out of training; their names."""
+        assert self.lexical is not None
+        for parameter in [*self.lexical.parameters(), self.table]:
+            parameter.requires_grad_(False)
+        frozen = {id(parameter) for parameter in [*self.lexical.parameters(), self.table]}
+        return [name for name, parameter in self.named_parameters() if id(parameter) in frozen]
+
     @torch.no_grad()
     def spent(self, ids: torch.Tensor, condition: Condition) -> torch.Tensor | None:
         """-log of what is left of each visible word of ids (batch, length) after what the text has used of it.

@@ -124,23 +124,27 @@ class _LinearCrossEntropy(torch.autograd.Function):
             share = weight / sums  # (chunk, 1)
             pulled = (exponentials @ wide_table[:, :hidden]).float() * share  # (chunk, hidden)
             grad_features[part] = (pulled - table[target].float() * weight).to(features.dtype)
+            grad_bias.index_add_(0, target, -weight[:, 0])
+            if not ctx.needs_input_grad[1]:
+                grad_bias += (exponentials.T @ share.to(rows.dtype))[:, 0]
+                continue
             of_wide = exponentials.T @ (rows.float() * share).to(rows.dtype)  # (vocabulary, hidden + SPARE)
             of_table = of_wide[:, :hidden].float()
             grad_table = of_table if grad_table is None else grad_table.add_(of_table)
             grad_table.index_add_(0, target, rows[:, :hidden].float() * -weight)
             grad_bias += of_wide[:, hidden]
-            grad_bias.index_add_(0, target, -weight[:, 0])
-        if grad_table is None:
+        if grad_table is None and ctx.needs_input_grad[1]:
             grad_table = torch.zeros(table.shape, device=table.device)
-        ctx.save_for_backward(grad_features, grad_table, grad_bias)
+        ctx.save_for_backward(grad_features, grad_bias, *([] if grad_table is None else [grad_table]))
         return total
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        grad_features, grad_table, grad_bias = ctx.saved_tensors
+        grad_features, grad_bias, *grad_table = ctx.saved_tensors
         scale = grad_outputs[0]
         # In place: nobody else holds these, and a second tensor of the table's size is worth avoiding.
-        return grad_features.mul_(scale), grad_table.mul_(scale), grad_bias.mul_(scale), None, None, None
+        of_table = grad_table[0].mul_(scale) if grad_table else None
+        return grad_features.mul_(scale), of_table, grad_bias.mul_(scale), None, None, None
 
 
 def linear_cross_entropy(

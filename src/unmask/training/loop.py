@@ -21,7 +21,7 @@ from unmask.runtime import is_main_process, stream_for
 from unmask.training.data import Batch
 from unmask.training.optimizer import learning_rate, set_learning_rate
 from unmask.training.run import Event, Run, prepare_run
-from unmask.training.state import has_state, load_state, save_state
+from unmask.training.state import Progress, has_state, load_state, save_state
 from unmask.training.step import LossParts
 
 if TYPE_CHECKING:
@@ -99,12 +99,14 @@ def _advance(run: Run, stopped: Callable[[], bool]) -> bool:
     mark = (began, run.progress.samples)
     share = 0.0
     for batch in run.remaining_batches():
-        share, must_stop = agree(run, done_share(run), stopped() or run.failure is not None)
+        share, of_network, must_stop = agree(run, stopped() or run.failure is not None)
         if share >= 1 or must_stop:
             break
-        parts, norm = train_step(run, batch, share)
+        parts, norm = train_step(run, batch, of_network)
         run.progress.seconds = before + time.monotonic() - began
         step = run.progress.step
+        if step <= run.head_steps:
+            run.progress.head_seconds = run.progress.seconds
         if step % section.log_every == 0 and run.is_main:
             mark = _log_step(run, parts, norm, share, mark)
         if run.failure is None and run.is_main:
@@ -136,7 +138,21 @@ def _log_start(run: Run) -> None:
 
 def done_share(run: Run) -> float:
     """How much of the run is behind us, by whichever end comes first."""
-    section, progress = run.recipe.training, run.progress
+    return share_of(run, run.progress)
+
+
+def network_share(run: Run) -> float:
+    """The same of what comes after the lexical head's own steps."""
+    steps, progress = run.head_steps, run.progress
+    if progress.step <= steps:
+        return 0.0
+    samples = steps * run.warmup.batch_size * run.warmup.processes if run.warmup else 0
+    before = share_of(run, Progress(step=steps, samples=samples, seconds=progress.head_seconds))
+    return max(0.0, (share_of(run, progress) - before) / max(1 - before, 1e-9))
+
+
+def share_of(run: Run, progress: Progress) -> float:
+    section = run.recipe.training
     return max(
         progress.step / section.max_steps if section.max_steps else 0.0,
         progress.samples / section.max_samples if section.max_samples else 0.0,
@@ -144,13 +160,14 @@ def done_share(run: Run) -> float:
     )
 
 
-def agree(run: Run, share: float, stop: bool) -> tuple[float, bool]:
-    """The greatest share and any wish to stop among all processes: all must leave the loop at the same step."""
+def agree(run: Run, stop: bool) -> tuple[float, float, bool]:
+    """Both shares and any wish to stop, the greatest among all processes: all must leave the loop at the same step."""
+    mine = [done_share(run), network_share(run), float(stop)]
     if run.accelerator is None:
-        return share, stop
-    told = torch.tensor([[share, float(stop)]], device=run.device, dtype=torch.float64)
-    share, wish = run.accelerator.gather(told).amax(dim=0).tolist()
-    return share, wish > 0
+        return mine[0], mine[1], stop
+    told = torch.tensor([mine], device=run.device, dtype=torch.float64)
+    share, of_network, wish = run.accelerator.gather(told).amax(dim=0).tolist()
+    return share, of_network, wish > 0
 
 
 def train_step(run: Run, batch: Batch, share: float) -> tuple[LossParts, torch.Tensor]:
@@ -162,6 +179,7 @@ def train_step(run: Run, batch: Batch, share: float) -> tuple[LossParts, torch.T
     torch.manual_seed(of_dropout)
     generator = torch.Generator(run.device).manual_seed(of_masks)
     lexical_only = step < run.head_steps
+    run.prepare_head(step)
     parts: LossParts | None = None
     for piece in batch.chunk(section.accumulate):
         parts = run.module(piece.to(run.device), generator, lexical_only)

@@ -60,7 +60,17 @@ class MovingAverage:
 
     def update(self, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.weights.values()), [p.detach() for p in self.source.values()], 1 - decay)
+        moving = [name for name, parameter in self.source.items() if parameter.requires_grad]
+        torch._foreach_lerp_(
+            [self.weights[name] for name in moving], [self.source[name].detach() for name in moving], 1 - decay
+        )
+
+    @torch.no_grad()
+    def settle(self, names: list[str]) -> None:
+        """Make the averaged weights of these the present ones; a second call changes nothing."""
+        for name in names:
+            if name in self.source:
+                self.source[name].copy_(self.weights[name])
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -61,6 +61,7 @@ class Run:
     journal: Journal
     accelerator: Any = None
     progress: Progress = field(default_factory=Progress)
+    settled: bool = False  # whether the lexical head has been frozen
     failure: str | None = None  # why the run cannot go on; said once all processes have left the loop
 
     @property
@@ -75,6 +76,16 @@ class Run:
     def head_steps(self) -> int:
         """Steps at the beginning that train the lexical head alone."""
         return self.recipe.denoiser.lexical.head_steps
+
+    def prepare_head(self, step: int) -> None:
+        """Which part of the lexical head works at this step; after its own it keeps the averaged weights, if frozen."""
+        head, section = self.denoiser.lexical, self.recipe.denoiser.lexical
+        if head is None:
+            return
+        head.is_looking = step >= min(section.looks_after, section.head_steps)
+        if section.freeze and step >= section.head_steps and not self.settled:
+            self.average.settle(self.denoiser.freeze_lexical())
+            self.settled = True
 
     @property
     def rows_per_step(self) -> int:

@@ -58,7 +58,8 @@ def batch_loss(
         columns = _columns(denoiser, in_play, not batch.is_whole, settings, generator)
         # Taken once for both losses: each taking has a gradient of the whole table's size.
         rows = _rows_of(denoiser, columns)  # (columns, hidden)
-        lexical = None if summary is None else _lexical_loss(denoiser, summary, ids, columns, rows)
+        learns = summary is not None and summary.requires_grad  # not where the head is frozen
+        lexical = _lexical_loss(denoiser, summary, ids, columns, rows) if summary is not None and learns else None
         features = denoiser.features(masked.ids, masked.positions, condition, masked.time)  # (masked, hidden)
         lowering = _lowering(denoiser, masked, condition, columns)
     denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows, lowering)

@@ -57,7 +57,7 @@ def recipe_of(setting: Setting, variant: Variant) -> Recipe:
         "training.milestones": "[]",
         "training.optimizer.warmup_steps": min(training.optimizer.warmup_steps, network_steps // 10),
         "training.optimizer.cooldown": "late",
-        "training.optimizer.cooldown_share": training.optimizer.cooldown_share * network_steps / steps,
+        "denoiser.lexical.looks_after": min(lexical.looks_after, head_steps // 2),
         "denoiser.lexical.warmup_steps": head_steps,
     }
     return load_recipe(setting.recipe, [*changes, *(f"{key}={value}" for key, value in budget.items())])

@@ -1,0 +1,65 @@
+"""The lexical head, and what it sees when it looks again."""
+
+from __future__ import annotations
+
+import torch
+
+from unmask.denoiser.lexical import LexicalHead, mean_row
+
+VOCABULARY, HIDDEN, DIMENSION, ROWS = 40, 12, 6, 5
+
+
+def head(looks: int) -> LexicalHead:
+    torch.manual_seed(0)
+    return LexicalHead(DIMENSION, 16, HIDDEN, VOCABULARY, looks)
+
+
+def problem() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return (
+        torch.randn(ROWS, DIMENSION, generator=generator),
+        torch.randn(VOCABULARY, HIDDEN, generator=generator),
+    )
+
+
+def test_the_mean_row_is_what_a_text_of_those_scores_would_hold() -> None:
+    _, table = problem()
+    summary, bias = torch.randn(ROWS, HIDDEN) * 3, torch.randn(VOCABULARY)
+    expected = (summary @ table.T + bias).softmax(dim=1) @ table
+    torch.testing.assert_close(mean_row(summary, table, bias), expected)
+
+
+def test_great_scores_do_not_overflow() -> None:
+    _, table = problem()
+    assert mean_row(torch.full((ROWS, HIDDEN), 1e4), table, torch.zeros(VOCABULARY)).isfinite().all()
+
+
+def test_untrained_looks_change_nothing_and_trained_ones_do() -> None:
+    standard, table = problem()
+    plain, looking = head(0), head(2)
+    looking.load_state_dict(plain.state_dict(), strict=False)
+    assert torch.equal(plain(standard, table), looking(standard, table))
+    for look in looking.looks:
+        torch.nn.init.normal_(look.layers[-1].weight)
+    assert not torch.allclose(plain(standard, table), looking(standard, table))
+    looking.is_looking = False
+    assert torch.equal(plain(standard, table), looking(standard, table))
+
+
+def test_every_look_and_the_first_guess_learn() -> None:
+    standard, table = problem()
+    looking = head(2)
+    for look in looking.looks:
+        torch.nn.init.normal_(look.layers[-1].weight)
+    looking(standard, table.requires_grad_()).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for n, p in looking.named_parameters() if n != "bias")
+
+
+def test_rows_do_not_touch_each_other() -> None:
+    standard, table = problem()
+    looking = head(2)
+    for look in looking.looks:
+        torch.nn.init.normal_(look.layers[-1].weight)
+    together = looking(standard, table)
+    alone = torch.cat([looking(row[None], table) for row in standard])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
