@@ -143,10 +143,17 @@ class LexicalSection(Section):
         return self.warmup_steps if self.enabled else 0
 
 
+class LengthHeadSection(Section):
+    enabled: bool = False  # the text's length is read from the vector first, and padding is never predicted
+    hidden: int = Field(512, ge=1)
+    loss_weight: float = Field(0.1, ge=0)
+
+
 class DenoiserSection(Section):
     backbone: Backbone = ScratchBackbone(kind="scratch")
     conditioning: ConditioningSection = ConditioningSection()
     lexical: LexicalSection = LexicalSection()
+    length_head: LengthHeadSection = LengthHeadSection()
     dropout: float = Field(0.1, ge=0, lt=1)
 
 

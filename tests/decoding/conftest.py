@@ -58,6 +58,7 @@ def vectors() -> torch.Tensor:
 class ScriptedDenoiser:
     """Says fixed logits (length, vocabulary) whatever it is shown, and counts what it is asked."""
 
+    ends_are_given = False
     uses_time = True
     coverage_strength = repeat_penalty = 0.0
     device = torch.device("cpu")
@@ -84,6 +85,8 @@ class ScriptedDenoiser:
 
 class AnyCondition:
     """Stands where a condition stands for a denoiser that looks at none."""
+
+    lengths = None
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size

@@ -135,7 +135,7 @@ def test_every_schedule_can_be_followed_by_a_sampler(kind: str) -> None:
 
 
 def test_exact_counts_stay_in_range_at_the_edges() -> None:
-    counts = ExactCount(0.0).counts(torch.tensor([0.0, 0.999999, 1.0]), 32)
+    counts = ExactCount(0.0).counts(torch.tensor([0.0, 0.999999, 1.0]), torch.full((3,), 32))
     assert counts.min() == 1 and counts.max() == 32
 
 
@@ -156,3 +156,24 @@ def test_only_counted_tokens_enter_the_loss() -> None:
     exact = mask_batch(ids, MASK, schedule_of("exact_k"), generator(), counted)
     rows = exact.positions.any(dim=1)
     torch.testing.assert_close(exact.weights.sum(1)[rows] * 60, torch.ones(int(rows.sum())))
+
+
+@pytest.mark.parametrize("kind", ["exact_k", "linear", "fixed"])
+def test_only_what_is_maskable_is_hidden_and_its_number_is_the_length(kind: str) -> None:
+    lengths = torch.arange(1, 33).repeat(200)  # (rows,)
+    maskable = torch.arange(32) < lengths[:, None]  # (rows, 32)
+    ids = torch.full(maskable.shape, 7)
+    masked = mask_batch(ids, MASK, schedule_of(kind), generator(), maskable=maskable)
+    assert not (masked.positions & ~maskable).any() and torch.equal(masked.ids == MASK, masked.positions)
+    if kind == "exact_k":
+        hidden = masked.positions.sum(1)
+        assert hidden.min() == 1 and torch.equal(masked.time, hidden / lengths)
+        assert all((hidden[lengths == length] == length).any() for length in range(1, 33))
+        torch.testing.assert_close(masked.weights.sum(1), torch.full((len(ids),), 1 / len(ids)))
+
+
+def test_everything_that_is_maskable_is_hidden() -> None:
+    maskable = torch.tensor([[True, True, False], [True, False, False]])
+    masked = mask_everything(torch.tensor([[5, 6, 0], [7, 0, 0]]), MASK, maskable)
+    assert masked.ids.tolist() == [[MASK, MASK, 0], [MASK, 0, 0]]
+    assert masked.weights.sum().item() == pytest.approx(1)

@@ -51,7 +51,12 @@ FAST = {
     "training__milestones": (2, 8),
     "training__optimizer__cooldown": "constant",
 }
-FROZEN = {"denoiser__lexical__looks": 2, "denoiser__lexical__looks_after": 4, "denoiser__lexical__freeze": True}
+FROZEN = {
+    "denoiser__lexical__looks": 2,
+    "denoiser__lexical__looks_after": 4,
+    "denoiser__lexical__freeze": True,
+    "denoiser__length_head__enabled": True,
+}
 
 
 @pytest.mark.parametrize("head", [{}, FROZEN], ids=["trained", "frozen"])
@@ -73,6 +78,8 @@ def test_a_frozen_head_keeps_what_its_own_steps_averaged_and_the_network_goes_on
     run = train(recipe_for(**FAST, **FROZEN), pairs, tmp_path / "run")
     early, late = (load_checkpoint(run / "milestones" / f"step-{step}").denoiser for step in (8, 14))
     assert late.lexical is not None and early.lexical is not None and len(late.lexical.looks) == 2
+    assert late.length_head is not None and early.length_head is not None
+    assert same(early.length_head.state_dict(), late.length_head.state_dict())
     assert torch.equal(early.table, late.table) and same(early.lexical.state_dict(), late.lexical.state_dict())
     moved = [name for name, value in late.state_dict().items() if not torch.equal(early.state_dict()[name], value)]
     assert len(moved) > 10

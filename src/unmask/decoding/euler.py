@@ -28,7 +28,7 @@ class EulerPolicy(Policy):
         time = start * (1 - done / self.options.steps)
         by_token = torch.zeros_like(state.finished)
         if self.options.resample_all:
-            everything = torch.ones_like(state.tokens, dtype=torch.bool)
+            everything = self.may_change(state)
             return StepPlan(everything, time, everything, by_token)
         later = start * (1 - (done + 1) / self.options.steps)
         alpha, alpha_later = self.schedule.alpha(time), self.schedule.alpha(later)
@@ -58,7 +58,7 @@ class EulerRemaskPolicy(EulerPolicy):
         return revealed & ~doubted
 
     def _doubted(self, state: DecodeState) -> torch.Tensor:
-        visible = ~self.is_masked(state)
+        visible = ~self.is_masked(state) & self.may_change(state)
         if self.options.remask_mode == "threshold":
             return visible & (state.confidence < self.options.remask_share)
         share = self.options.remask_share * visible.sum(1)  # (rows,)

@@ -38,7 +38,7 @@ class Decoding:
     ) -> None:
         self.denoiser = denoiser
         self.options = options or DecodeOptions()
-        self.canvas = Canvas(denoiser.length, denoiser.mask_id, denoiser.pad_id)
+        self.canvas = Canvas(denoiser.length, denoiser.mask_id, denoiser.pad_id, denoiser.ends_are_given)
         schedule = decoding_schedule(schedule or LinearSchedule())
         self.policy: Policy = DECODERS.resolve(decoder)(self.options, self.canvas, schedule)
         self.state: DecodeState | None = None
@@ -51,7 +51,8 @@ class Decoding:
         self, vectors: torch.Tensor | Condition, row_keys: Sequence[int], tokens: torch.Tensor | None = None
     ) -> None:
         """Add rows: vectors (rows, dimension) or their condition, a key per row for its random stream, and a text to
-        start from, (rows, length) with mask_id where it is open; without one everything is open."""
+        start from, (rows, length) with mask_id where it is open; without one everything is open, up to the text's end
+        where the network has a head for its length."""
         device = self.denoiser.device
         if isinstance(vectors, torch.Tensor):
             with self._precision():
@@ -60,6 +61,9 @@ class Decoding:
             condition = vectors
         if tokens is None:
             tokens = torch.full((len(row_keys), self.canvas.length), self.canvas.mask_id, device=device)
+            if condition.lengths is not None:
+                places = torch.arange(self.canvas.length, device=device)
+                tokens = tokens.masked_fill(places >= condition.lengths[:, None], self.canvas.pad_id)
         state = DecodeState.fresh(tokens.to(device), self.canvas.mask_id, self.options.seed, row_keys)
         self.policy.begin(state)
         if self.state is None or self.condition is None:

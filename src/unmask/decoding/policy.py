@@ -20,6 +20,7 @@ class Canvas:
     length: int
     mask_id: int
     pad_id: int
+    ends_are_given: bool = False  # padding stands from the start, and is never masked nor set
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Policy(ABC):
 
     def is_masked(self, state: DecodeState) -> torch.Tensor:
         return state.tokens == self.canvas.mask_id  # (rows, length)
+
+    def may_change(self, state: DecodeState) -> torch.Tensor:
+        """Which positions a decoder that takes things back may take back; (rows, length)."""
+        if not self.canvas.ends_are_given:
+            return torch.ones_like(state.tokens, dtype=torch.bool)
+        return state.tokens != self.canvas.pad_id
 
 
 def set_tokens(state: DecodeState, chosen: torch.Tensor, proposals: Proposals) -> None:

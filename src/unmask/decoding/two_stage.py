@@ -66,7 +66,7 @@ class TwoStagePolicy(Policy):
         # The same share of the words and of the padding: padding is so sure of itself that only words would go.
         for kind in (is_pad, ~is_pad):
             counts = (kind.sum(1) * self.options.restart_t).round()
-            doubted |= lowest(state.confidence, kind & ready[:, None], counts)
+            doubted |= lowest(state.confidence, kind & ready[:, None] & self.may_change(state), counts)
         mask_tokens(state, doubted, self.canvas.mask_id)
         state.stage = torch.where(ready, REVISING, state.stage)
         state.stage_start = torch.where(ready, state.step + 1, state.stage_start)

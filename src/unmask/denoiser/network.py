@@ -12,6 +12,7 @@ from torch import nn
 from unmask.denoiser.attention import MemoryReader, split_heads
 from unmask.denoiser.backbone import Backbone, MemoryLook
 from unmask.denoiser.conditioning import Condition, Modulator, TimeFeatures, VectorProjection
+from unmask.denoiser.length import LengthHead, median_length
 from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates, spent_share
 from unmask.errors import VectorError
 
@@ -26,7 +27,7 @@ class TokenSpace:
     vocabulary_size: int
     mask_id: int
     pad_id: int
-    forbidden_ids: tuple[int, ...]  # never predicted; pad is not among them
+    forbidden_ids: tuple[int, ...]  # never predicted; pad is not among them, but with a length head it is not either
 
 
 class Denoiser(nn.Module):
@@ -58,6 +59,10 @@ class Denoiser(nn.Module):
         if self.summary_entrance is not None:
             nn.init.zeros_(self.summary_entrance.weight)
         self.bias_gate = nn.Parameter(torch.tensor(lexical.bias_start)) if lexical.enabled and lexical.bias else None
+        inputs = dimension + (hidden if lexical.enabled else 0)
+        self.length_head = (
+            LengthHead(inputs, section.length_head.hidden, length) if section.length_head.enabled else None
+        )
         has_memory = bool(self.prefix_count or self.candidate_count)
         self.memory_keys = nn.Linear(hidden, hidden) if has_memory else None
         self.memory_values = nn.Linear(hidden, hidden) if has_memory else None
@@ -67,6 +72,8 @@ class Denoiser(nn.Module):
         forbidden = torch.zeros(rows)
         forbidden[list(space.forbidden_ids)] = -math.inf
         forbidden[space.vocabulary_size :] = -math.inf
+        if self.length_head is not None:
+            forbidden[space.pad_id] = -math.inf
         self.register_buffer("forbidden", forbidden, persistent=False)
 
     @property
@@ -84,6 +91,11 @@ class Denoiser(nn.Module):
     @property
     def uses_time(self) -> bool:
         return self.time_modulator is not None
+
+    @property
+    def ends_are_given(self) -> bool:
+        """Whether a text's length comes from a head of its own, so that padding is never masked nor predicted."""
+        return self.length_head is not None
 
     @property
     def device(self) -> torch.device:
@@ -135,13 +147,14 @@ class Denoiser(nn.Module):
             pieces.append(embedded)
         if self.prefix is not None:
             pieces.append(self.prefix(projected).view(-1, self.prefix_count, self.backbone.hidden))
+        lengths = self._lengths(standard, summary)
         if not pieces:
-            return Condition(modulation, None, None, None, summary, None)
+            return Condition(modulation, None, None, None, summary, None, lengths)
         memory = torch.cat(pieces, dim=1)  # (batch, candidates + prefix, hidden)
         assert self.memory_keys is not None and self.memory_values is not None
         keys = split_heads(self.memory_keys(memory), self.backbone.heads)  # (batch, heads, memory, head_size)
         values = split_heads(self.memory_values(memory), self.backbone.heads)
-        return Condition(modulation, keys, values, candidate_ids, summary, normaliser)
+        return Condition(modulation, keys, values, candidate_ids, summary, normaliser, lengths)
 
     def features(
         self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor | None = None
@@ -173,13 +186,18 @@ class Denoiser(nn.Module):
         assert self.lexical is not None
         return self.lexical.scores(self.lexical(standard, self.table), self.table)
 
-    def freeze_lexical(self) -> list[str]:
-        """Take the head, and the token table that gives its scores their meaning, out of training; their names."""
-        assert self.lexical is not None
-        for parameter in [*self.lexical.parameters(), self.table]:
+    def freeze_heads(self) -> list[str]:
+        """Take the heads of words and length, and the token table that they read, out of training; their names."""
+        heads = [head for head in (self.lexical, self.length_head) if head is not None]
+        frozen = [self.table, *(parameter for head in heads for parameter in head.parameters())]
+        for parameter in frozen:
             parameter.requires_grad_(False)
-        frozen = {id(parameter) for parameter in [*self.lexical.parameters(), self.table]}
-        return [name for name, parameter in self.named_parameters() if id(parameter) in frozen]
+        chosen = {id(parameter) for parameter in frozen}
+        return [name for name, parameter in self.named_parameters() if id(parameter) in chosen]
+
+    @torch.no_grad()
+    def _lengths(self, standard: torch.Tensor, summary: torch.Tensor | None) -> torch.Tensor | None:
+        return None if self.length_head is None else median_length(self.length_head(standard, summary))
 
     @torch.no_grad()
     def spent(self, ids: torch.Tensor, condition: Condition) -> torch.Tensor | None:

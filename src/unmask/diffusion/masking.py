@@ -33,32 +33,42 @@ def mask_batch(
     schedule: Schedule,
     generator: torch.Generator,
     counted: torch.Tensor | None = None,
+    maskable: torch.Tensor | None = None,
 ) -> MaskedBatch:
-    """Hide tokens of `ids` (batch, length) as the schedule says; only those that are `counted` enter the loss."""
+    """Hide tokens of `ids` (batch, length) as the schedule says.
+
+    Only those that are `counted` enter the loss; only those that are `maskable` are hidden, and a row's length is
+    then their number. Both (batch, length) bool.
+    """
     batch, length = ids.shape
     uniform = spread_uniform(batch, generator, ids.device)  # (batch,)
     noise = torch.rand(ids.shape, generator=generator, device=ids.device)  # (batch, length)
+    lengths = torch.full((batch,), length, device=ids.device) if maskable is None else maskable.sum(1)  # (batch,)
     if isinstance(schedule, ExactCount):
-        counts = schedule.counts(uniform, length)  # (batch,)
+        counts = schedule.counts(uniform, lengths)  # (batch,)
         if schedule.suffix_share:
             chosen = torch.rand(batch, generator=generator, device=ids.device) < schedule.suffix_share  # (batch,)
             from_the_end = torch.arange(length, 0, -1, device=ids.device, dtype=noise.dtype)  # (length,)
             noise = torch.where(chosen[:, None], from_the_end, noise)
+        if maskable is not None:
+            noise = noise.masked_fill(~maskable, torch.inf)
         hidden = noise.argsort(dim=1).argsort(dim=1) < counts[:, None]  # (batch, length)
         positions = hidden if counted is None else hidden & counted
-        time = counts / length
+        time = counts / lengths.clamp(min=1)
         # The mean over the k hidden tokens of each row, then the mean over rows.
         weights = positions / positions.sum(1, keepdim=True).clamp(min=1).float() / batch  # (batch, length)
     else:
         time = SMALLEST_TIME + (1 - SMALLEST_TIME) * uniform
         hidden = noise >= schedule.alpha(time)[:, None]
+        hidden = hidden if maskable is None else hidden & maskable
         positions = hidden if counted is None else hidden & counted
-        weights = positions * schedule.weight(time)[:, None] / (length * batch)
+        weights = positions * schedule.weight(time)[:, None] / (lengths.clamp(min=1)[:, None] * batch)
     return MaskedBatch(torch.where(hidden, mask_id, ids), positions, time, weights)
 
 
-def mask_everything(ids: torch.Tensor, mask_id: int) -> MaskedBatch:
-    """All positions hidden: where generation starts, and where validation measures."""
-    positions = torch.ones_like(ids, dtype=torch.bool)
+def mask_everything(ids: torch.Tensor, mask_id: int, maskable: torch.Tensor | None = None) -> MaskedBatch:
+    """All positions hidden, or all that are `maskable`: where generation starts, and where validation measures."""
+    positions = torch.ones_like(ids, dtype=torch.bool) if maskable is None else maskable
     time = torch.ones(len(ids), device=ids.device)
-    return MaskedBatch(torch.full_like(ids, mask_id), positions, time, positions / positions.numel())
+    weights = positions / positions.sum().clamp(min=1)
+    return MaskedBatch(ids.masked_fill(positions, mask_id), positions, time, weights)

@@ -94,12 +94,12 @@ class ExactCount(Schedule):
     def weight(self, t: torch.Tensor) -> torch.Tensor:
         return 1 / t
 
-    def counts(self, uniform: torch.Tensor, length: int) -> torch.Tensor:
-        """How many tokens of each row to mask, from one uniform number a row; (batch,)."""
+    def counts(self, uniform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """How many of its tokens to mask in each row, from one uniform number a row; all (batch,)."""
         share = self.full_mask_share
         spread = (uniform - share).clamp(min=0) / max(1 - share, 1e-9)  # (batch,)
-        drawn = (spread * length).floor().clamp(max=length - 1).long() + 1  # (batch,)
-        return torch.where(uniform < share, torch.full_like(drawn, length), drawn)
+        drawn = torch.minimum((spread * lengths).floor().long() + 1, lengths)  # (batch,)
+        return torch.where(uniform < share, lengths, drawn)
 
 
 SCHEDULE_KINDS: dict[str, Any] = {

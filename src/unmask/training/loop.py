@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # Of the lexical head's learning rate, at the end of its own steps.
-HEAD_FINAL_SHARE = 0.1
+HEAD_FINAL_SHARE = 0.02
 
 
 def train(
@@ -204,7 +204,7 @@ def rate_of_step(recipe: Recipe, step: int, share: float) -> float:
     lexical = recipe.denoiser.lexical
     head_steps = lexical.head_steps
     if step < head_steps:
-        # Down to a tenth: the head should have settled when the others join.
+        # Nearly to nothing: the head should have settled when the others join, and it may be frozen then.
         left = 1 - step / head_steps
         return lexical.warmup_learning_rate * min(1.0, (step + 1) / 50) * max(left, HEAD_FINAL_SHARE)
     return learning_rate(recipe.training.optimizer, step - head_steps, share)
@@ -217,6 +217,8 @@ def _log_step(
     values = {"loss": float(parts.denoising.detach()), "gradient_norm": float(norm)}
     if parts.lexical is not None:
         values["lexical_loss"] = float(parts.lexical.detach())
+    if parts.length is not None:
+        values["length_loss"] = float(parts.length.detach())
     if not all(value == value and abs(value) != float("inf") for value in values.values()):
         run.failure = (
             f"the loss is not a number at step {run.progress.step} ({values}); lower training.optimizer.learning_rate "

@@ -84,7 +84,7 @@ class Run:
             return
         head.is_looking = step >= min(section.looks_after, section.head_steps)
         if section.freeze and step >= section.head_steps and not self.settled:
-            self.average.settle(self.denoiser.freeze_lexical())
+            self.average.settle(self.denoiser.freeze_heads())
             self.settled = True
 
     @property
@@ -132,6 +132,7 @@ def prepare_run(
         dtype,
         recipe.denoiser.conditioning.null_dropout,
         recipe.denoiser.lexical.loss_weight,
+        recipe.denoiser.length_head.loss_weight,
         section.softmax_sample,
     )
     module: nn.Module = LossModule(denoiser, settings)

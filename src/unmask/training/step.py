@@ -24,6 +24,7 @@ class LossSettings:
     dtype: torch.dtype
     null_dropout: float
     lexical_weight: float
+    length_weight: float = 0.0
     softmax_sample: int = 0
 
 
@@ -32,6 +33,7 @@ class LossParts:
     total: torch.Tensor
     denoising: torch.Tensor
     lexical: torch.Tensor | None
+    length: torch.Tensor | None = None
 
 
 def batch_loss(
@@ -43,19 +45,25 @@ def batch_loss(
 ) -> LossParts:
     """Mask a batch's ids, condition on its vectors, and compare."""
     ids, is_word = batch.ids, batch.ids != denoiser.pad_id  # (batch, length)
-    masked = mask_batch(ids, denoiser.mask_id, settings.schedule, generator, None if batch.is_whole else is_word)
+    given = denoiser.ends_are_given
+    masked = mask_batch(
+        ids, denoiser.mask_id, settings.schedule, generator,
+        None if batch.is_whole or given else is_word, is_word if given else None,
+    )  # fmt: skip
     draw = torch.rand(len(ids), generator=generator, device=ids.device)
     is_null = draw < settings.null_dropout if settings.null_dropout else None  # (batch,)
     with autocast(ids.device, settings.dtype):
         standard = denoiser.standardise(batch.vectors, is_null)  # (batch, dimension)
         summary = denoiser.summarise(standard)  # (batch, hidden)
+        length = _length_loss(denoiser, standard, summary, is_word)
         if lexical_only and summary is not None:
             columns = _columns(denoiser, [ids], True, settings, generator)
             alone = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
-            return LossParts(alone, torch.zeros_like(alone), alone)
+            total = alone if length is None else alone + settings.length_weight * length
+            return LossParts(total, torch.zeros_like(alone), alone, length)
         condition = denoiser.condition_from(standard, summary)
         in_play = [ids] if condition.candidate_ids is None else [ids, condition.candidate_ids]
-        columns = _columns(denoiser, in_play, not batch.is_whole, settings, generator)
+        columns = _columns(denoiser, in_play, given or not batch.is_whole, settings, generator)
         # Taken once for both losses: each taking has a gradient of the whole table's size.
         rows = _rows_of(denoiser, columns)  # (columns, hidden)
         learns = summary is not None and summary.requires_grad  # not where the head is frozen
@@ -64,7 +72,17 @@ def batch_loss(
         lowering = _lowering(denoiser, masked, condition, columns)
     denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows, lowering)
     total = denoising if lexical is None else denoising + settings.lexical_weight * lexical
-    return LossParts(total, denoising, lexical)
+    if length is not None and length.requires_grad:
+        total = total + settings.length_weight * length
+    return LossParts(total, denoising, lexical, length)
+
+
+def _length_loss(
+    denoiser: Denoiser, standard: torch.Tensor, summary: torch.Tensor | None, is_word: torch.Tensor
+) -> torch.Tensor | None:
+    if denoiser.length_head is None:
+        return None
+    return nn.functional.cross_entropy(denoiser.length_head(standard, summary).float(), is_word.sum(dim=1))
 
 
 def cross_entropy_at(

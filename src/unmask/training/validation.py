@@ -60,7 +60,7 @@ class Validation:
         for start in range(0, len(self.ids), self.batch_size):
             ids = self.ids[start : start + self.batch_size].to(denoiser.device)
             vectors = self.vectors[start : start + self.batch_size].to(denoiser.device)
-            masked = mask_everything(ids, denoiser.mask_id)
+            masked = mask_everything(ids, denoiser.mask_id, ids != denoiser.pad_id if denoiser.ends_are_given else None)
             with autocast(denoiser.device, self.dtype):
                 features = denoiser.features(
                     masked.ids,
