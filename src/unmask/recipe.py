@@ -162,7 +162,6 @@ class ScheduleSection(Section):
     rate: float = Field(5.0, gt=0)  # λ of `exponential` and `paper`
     ratio: float = Field(0.1, gt=0, le=1)  # masked share of `fixed`
     full_mask_share: float = Field(0.15, ge=0, le=1)  # share of the rows of `exact_k` that are masked whole
-    suffix_share: float = Field(0.0, ge=0, le=1)  # share of the rows of `exact_k` whose last k tokens are masked
 
 
 class OptimizerSection(Section):

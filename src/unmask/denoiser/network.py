@@ -98,6 +98,10 @@ class Denoiser(nn.Module):
         return self.length_head is not None
 
     @property
+    def heads_are_frozen(self) -> bool:
+        return self.lexical is not None and not self.lexical.bias.requires_grad
+
+    @property
     def device(self) -> torch.device:
         return self.backbone.table.device
 

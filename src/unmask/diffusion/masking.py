@@ -46,10 +46,6 @@ def mask_batch(
     lengths = torch.full((batch,), length, device=ids.device) if maskable is None else maskable.sum(1)  # (batch,)
     if isinstance(schedule, ExactCount):
         counts = schedule.counts(uniform, lengths)  # (batch,)
-        if schedule.suffix_share:
-            chosen = torch.rand(batch, generator=generator, device=ids.device) < schedule.suffix_share  # (batch,)
-            from_the_end = torch.arange(length, 0, -1, device=ids.device, dtype=noise.dtype)  # (length,)
-            noise = torch.where(chosen[:, None], from_the_end, noise)
         if maskable is not None:
             noise = noise.masked_fill(~maskable, torch.inf)
         hidden = noise.argsort(dim=1).argsort(dim=1) < counts[:, None]  # (batch, length)

@@ -85,8 +85,8 @@ class ExactCount(Schedule):
 
     has_alpha = False
 
-    def __init__(self, full_mask_share: float, suffix_share: float = 0.0) -> None:
-        self.full_mask_share, self.suffix_share = full_mask_share, suffix_share
+    def __init__(self, full_mask_share: float) -> None:
+        self.full_mask_share = full_mask_share
 
     def alpha(self, t: torch.Tensor) -> torch.Tensor:
         return 1 - t
@@ -107,7 +107,7 @@ SCHEDULE_KINDS: dict[str, Any] = {
     "exponential": lambda section: ExponentialSchedule(section.rate),
     "cosine": lambda section: CosineSchedule(),
     "fixed": lambda section: FixedRatio(section.ratio),
-    "exact_k": lambda section: ExactCount(section.full_mask_share, section.suffix_share),
+    "exact_k": lambda section: ExactCount(section.full_mask_share),
     "paper": lambda section: PaperSchedule(section.rate),
 }
 

@@ -55,7 +55,11 @@ def batch_loss(
     with autocast(ids.device, settings.dtype):
         standard = denoiser.standardise(batch.vectors, is_null)  # (batch, dimension)
         summary = denoiser.summarise(standard)  # (batch, hidden)
-        length = _length_loss(denoiser, standard, summary, is_word)
+        if denoiser.heads_are_frozen:
+            summary = None if summary is None else summary.detach()  # the null vector would still have a way back
+        lexical, length = None, None
+        if not denoiser.heads_are_frozen:
+            length = _length_loss(denoiser, standard, summary, is_word)
         if lexical_only and summary is not None:
             columns = _columns(denoiser, [ids], True, settings, generator)
             alone = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
@@ -66,13 +70,13 @@ def batch_loss(
         columns = _columns(denoiser, in_play, given or not batch.is_whole, settings, generator)
         # Taken once for both losses: each taking has a gradient of the whole table's size.
         rows = _rows_of(denoiser, columns)  # (columns, hidden)
-        learns = summary is not None and summary.requires_grad  # not where the head is frozen
-        lexical = _lexical_loss(denoiser, summary, ids, columns, rows) if summary is not None and learns else None
+        if summary is not None and not denoiser.heads_are_frozen:
+            lexical = _lexical_loss(denoiser, summary, ids, columns, rows)
         features = denoiser.features(masked.ids, masked.positions, condition, masked.time)  # (masked, hidden)
         lowering = _lowering(denoiser, masked, condition, columns)
     denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows, lowering)
     total = denoising if lexical is None else denoising + settings.lexical_weight * lexical
-    if length is not None and length.requires_grad:
+    if length is not None:
         total = total + settings.length_weight * length
     return LossParts(total, denoising, lexical, length)
 
