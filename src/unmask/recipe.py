@@ -130,6 +130,7 @@ class LexicalSection(Section):
     coverage_strength: float = Field(0.0, ge=0)  # how much words fall as the text uses up what the head expects of them
     repeat_penalty: float = Field(0.0, ge=0)  # decoding takes it off the logit of every word that the text has already
     bias: bool = True  # the head's scores enter the logits through a learned gate
+    decoding_weight: float | None = Field(None, ge=0)  # that gate in decoding; None: as it was learnt
     bias_start: float = 0.0  # that gate at step 0; at 0 the network begins as its backbone would
     loss_weight: float = Field(0.1, ge=0)
     warmup_steps: int = Field(0, ge=0)  # first steps that train the head alone

@@ -59,6 +59,7 @@ class ScriptedDenoiser:
     """Says fixed logits (length, vocabulary) whatever it is shown, and counts what it is asked."""
 
     ends_are_given = False
+    lexical_weight = None
     uses_time = True
     coverage_strength = repeat_penalty = 0.0
     device = torch.device("cpu")
@@ -72,8 +73,9 @@ class ScriptedDenoiser:
         self.seen: list[torch.Tensor] = []
 
     def features(
-        self, ids: torch.Tensor, positions: torch.Tensor, condition: object, time: torch.Tensor
-    ) -> torch.Tensor:
+        self, ids: torch.Tensor, positions: torch.Tensor, condition: object, time: torch.Tensor,
+        lexical_weight: float | None = None,
+    ) -> torch.Tensor:  # fmt: skip
         self.asked.append(positions.clone())
         self.times.append(time.clone())
         self.seen.append(ids.clone())

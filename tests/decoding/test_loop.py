@@ -195,3 +195,17 @@ def test_the_head_in_pieces_gives_what_it_gives_whole(
 def test_an_unknown_decoder_is_named_with_its_neighbour(denoiser: Denoiser, vectors: torch.Tensor) -> None:
     with pytest.raises(UnknownName, match="did you mean 'confidence'"):
         next(decode(denoiser, vectors, "confidense"))
+
+
+def test_the_lexical_weight_stands_in_for_the_gate(kit: Any, vectors: torch.Tensor) -> None:
+    denoiser = kit.make_denoiser(lexical=True)
+    denoiser.bias_gate.fill_(0.7)
+
+    def confidence(weight: float | None) -> torch.Tensor:
+        return next(iter(decode(denoiser, vectors, "confidence", DecodeOptions(lexical_weight=weight)))).confidence
+
+    assert torch.equal(confidence(None), confidence(denoiser.bias_gate.item()))
+    assert not torch.equal(confidence(None), confidence(2.0))
+    chosen = confidence(0.2)
+    denoiser.lexical_weight = 0.2  # as a recipe says it
+    assert torch.equal(confidence(None), chosen)

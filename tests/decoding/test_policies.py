@@ -48,7 +48,7 @@ def test_sequential_goes_left_to_right_and_stops_at_the_end_of_the_text(kit: Any
 
 def test_rows_that_end_early_leave_the_pass(kit: Any) -> None:
     class TwoTexts(kit.ScriptedDenoiser):
-        def features(self, ids, positions, condition, time):  # type: ignore[no-untyped-def]
+        def features(self, ids, positions, condition, time, lexical_weight=None):  # type: ignore[no-untyped-def]
             super().features(ids, positions, condition, time)
             scripts = torch.stack(
                 [kit.script([7, 8]) if 7 in row or row[0] == kit.MASK else kit.script(WORDS) for row in ids.tolist()]

@@ -29,6 +29,9 @@ BatchSize = Annotated[int | None, typer.Option(min=1, help="Vectors at a time; c
 Seed = Annotated[int, typer.Option(help="Where chance is involved, this decides it.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token, 1 draws as the model believes.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that make up this share.")]
+LexicalWeight = Annotated[
+    float | None, typer.Option(help="What the words read from the vector count for; the model's if left out.")
+]
 RepeatPenalty = Annotated[
     float | None, typer.Option(help="Off the logit of words the text has; the model's if left out.")
 ]
@@ -56,6 +59,7 @@ def invert(
     seed: Seed = 0,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
+    lexical_weight: LexicalWeight = None,
     repeat_penalty: RepeatPenalty = None,
     coverage: Coverage = None,
     counts: Counts = "linear",
@@ -93,7 +97,13 @@ def invert(
 
     DECODERS.resolve(decoder)
     drawn: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
-    held: dict[str, Any] = {"repeat_penalty": repeat_penalty, "coverage": coverage, "steps": steps, "counts": counts}
+    held: dict[str, Any] = {
+        "lexical_weight": lexical_weight,
+        "repeat_penalty": repeat_penalty,
+        "coverage": coverage,
+        "steps": steps,
+        "counts": counts,
+    }
     remasked: dict[str, Any] = {"remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t}
     options = DecodeOptions(**drawn, **held, **remasked, resample_all=resample_all)
     set_threads(threads)

@@ -45,6 +45,8 @@ class Decoding:
         self.condition: Condition | None = None
         self._dtype = dtype
         self._steps_taken = 0
+        chosen = self.options.lexical_weight
+        self._lexical_weight = denoiser.lexical_weight if chosen is None else chosen
 
     @torch.no_grad()
     def join(
@@ -145,7 +147,8 @@ class Decoding:
         lowering = self._lowering(tokens, condition)  # (rows, length)
         parts = []
         with self._precision():
-            features = self.denoiser.features(tokens, positions, condition, time if self.denoiser.uses_time else None)
+            asked = time if self.denoiser.uses_time else None
+            features = self.denoiser.features(tokens, positions, condition, asked, self._lexical_weight)
             size = positions_at_once(self.denoiser.vocabulary_size, features.device)
             for start in range(0, len(features), size):
                 part = slice(start, start + size)

@@ -16,6 +16,7 @@ class DecodeOptions:
     temperature: float = 0.0  # 0 takes the likeliest token
     top_p: float = 1.0  # share of the probability from which tokens are drawn
     seed: int = 0
+    lexical_weight: float | None = None  # of the lexical head's scores; None: the model's own
     repeat_penalty: float | None = None  # off the logit of every word that the text has; None: the model's own
     coverage: float | None = None  # how much words fall as the text uses up what is expected of them; None: as trained
     counts: Literal["linear", "cosine"] = "linear"  # `confidence`: how the number of masked positions falls
@@ -30,6 +31,8 @@ class DecodeOptions:
             0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 (the likeliest token) or more"
         )
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "a share above 0 and up to 1")
+        weight = self.lexical_weight
+        _require(weight is None or 0 <= weight < float("inf"), "lexical_weight", weight, "0 (none) or more")
         free = self.repeat_penalty is None or 0 <= self.repeat_penalty < float("inf")
         _require(free, "repeat_penalty", self.repeat_penalty, "0 (none) or more")
         _require(

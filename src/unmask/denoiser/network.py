@@ -52,6 +52,7 @@ class Denoiser(nn.Module):
         self.lexical = LexicalHead(dimension, lexical.hidden, hidden, rows, lexical.looks) if lexical.enabled else None
         self.candidate_count = lexical.candidates if lexical.enabled else 0
         self.candidates = CandidateEmbedding(hidden) if self.candidate_count else None
+        self.lexical_weight = lexical.decoding_weight if lexical.enabled and lexical.bias else None
         self.repeat_penalty = lexical.repeat_penalty if lexical.enabled else 0.0
         self.coverage_strength = lexical.coverage_strength if lexical.enabled else 0.0
         self.uses_coverage = bool(self.candidate_count) and lexical.coverage
@@ -161,16 +162,25 @@ class Denoiser(nn.Module):
         return Condition(modulation, keys, values, candidate_ids, summary, normaliser, lengths)
 
     def features(
-        self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor | None = None
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        condition: Condition,
+        time: torch.Tensor | None = None,
+        lexical_weight: float | None = None,
     ) -> torch.Tensor:
-        """What the tied head is applied to, at the chosen positions only; (positions, hidden)."""
+        """What the tied head is applied to, at the chosen positions only; (positions, hidden).
+
+        `lexical_weight` stands in for the gate of the lexical head's scores.
+        """
         states = self.backbone(ids, self._modulation(condition, time), self._memory_look(ids, condition))
         rows, places = positions.nonzero(as_tuple=True)
         features = self.backbone.head(states[rows, places])  # (positions, hidden)
         if self.bias_gate is not None and condition.summary is not None:
             # Adding to the features is adding to the logits, since both heads share the token table. Detached: the
             # summary is trained by its own loss, the gate by the denoiser's.
-            bias = condition.summary.detach() * self.bias_gate  # (batch, hidden)
+            weight = self.bias_gate if lexical_weight is None else lexical_weight
+            bias = condition.summary.detach() * weight  # (batch, hidden)
             features = features + bias[rows].to(features.dtype)
         return features
 
