@@ -127,7 +127,6 @@ class LexicalSection(Section):
     condition: bool = False  # the head's summary joins the vector in the blocks' modulation and prefix
     candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
     coverage: bool = True  # mark the candidates that the visible tokens have spent
-    coverage_strength: float = Field(0.0, ge=0)  # how much words fall as the text uses up what the head expects of them
     repeat_penalty: float = Field(0.0, ge=0)  # decoding takes it off the logit of every word that the text has already
     bias: bool = True  # the head's scores enter the logits through a learned gate
     decoding_weight: float | None = Field(None, ge=0)  # that gate in decoding; None: as it was learnt

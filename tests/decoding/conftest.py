@@ -61,7 +61,7 @@ class ScriptedDenoiser:
     ends_are_given = False
     lexical_weight = None
     uses_time = True
-    coverage_strength = repeat_penalty = 0.0
+    repeat_penalty = 0.0
     device = torch.device("cpu")
     length, mask_id, pad_id = LENGTH, MASK, PAD
 

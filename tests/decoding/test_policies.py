@@ -11,7 +11,6 @@ import torch
 
 from unmask.decoding import DecodeOptions, decode
 from unmask.decoding.policy import lowest, time_of_share
-from unmask.denoiser.lexical import LEAST_LEFT, spent_share
 from unmask.diffusion.schedules import CosineSchedule, ExponentialSchedule, LinearSchedule, Schedule
 from unmask.records import DecodeStep
 
@@ -191,32 +190,3 @@ def test_a_word_does_not_count_against_itself(kit: Any) -> None:
 def final(kit: Any, logits: torch.Tensor, **options: Any) -> list[int]:
     *_, last = decode(kit.ScriptedDenoiser(logits), kit.AnyCondition(1), "sequential", DecodeOptions(**options))  # type: ignore[arg-type]
     return last.tokens[0].tolist()
-
-
-@pytest.mark.parametrize("chosen", [0.5, None])
-def test_coverage_takes_off_what_is_spent(kit: Any, chosen: float | None) -> None:
-    class Expecting(kit.ScriptedDenoiser):
-        coverage_strength = 0.5  # as it was trained, which counts where nothing is chosen
-
-        def spent(self, ids, condition):  # type: ignore[no-untyped-def]
-            return 3.0 * (ids == 7)
-
-    logits = kit.script([7, 7], [3.0] * 2 + [20.0] * (kit.LENGTH - 2))
-    logits[1, 8] = 2.0
-    *_, last = decode(
-        Expecting(logits),  # type: ignore[arg-type]
-        kit.AnyCondition(1),  # type: ignore[arg-type]
-        "sequential",
-        DecodeOptions(coverage=chosen),
-    )
-    assert [t for t in last.tokens[0].tolist() if t != kit.PAD] == [7, 8]
-
-
-def test_what_is_left_of_a_word() -> None:
-    expected = torch.tensor([[2.0, 2.0, 0.5, 9.0]])
-    ids = torch.tensor([[7, 7, 8, 0]])
-    found = spent_share(expected, ids, torch.tensor([[True, True, True, False]]))
-    # Two 7s were expected and stand there, and of half an 8 nothing is left either; the last place holds no word.
-    assert found[0].tolist() == pytest.approx([-math.log(LEAST_LEFT)] * 3 + [0.0])
-    one = spent_share(expected, torch.tensor([[7, 8, 9, 0]]), torch.tensor([[True, False, False, False]]))
-    assert one[0].tolist() == pytest.approx([math.log(2), 0.0, 0.0, 0.0])

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from unmask.denoiser.build import build_denoiser, token_space
-from unmask.diffusion.loss import Lowering, linear_cross_entropy
 from unmask.diffusion.schedules import build_schedule
 from unmask.pairs.dataset import PairsDataset
 from unmask.recipe import OptimizerSection
@@ -174,21 +173,3 @@ def test_a_batch_that_was_cut_teaches_nothing_about_the_end(pairs: Path, recipe_
         denoiser.zero_grad()
         batch_loss(denoiser, Batch(ids, vectors, is_whole), settings, torch.Generator().manual_seed(0)).total.backward()
         assert bool(bias.grad[denoiser.pad_id] != 0) == is_whole
-
-
-def test_lowered_logits_have_the_value_and_gradients_of_the_plain_way() -> None:
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(5, 8, generator=generator, requires_grad=True)
-    table = torch.randn(11, 8, generator=generator, requires_grad=True)
-    bias, targets, weights = torch.zeros(11), torch.tensor([1, 2, 3, 4, 5]), torch.rand(5, generator=generator)
-    rows, columns = torch.tensor([0, 0, 1, 4, 4]), torch.tensor([1, 7, 9, 3, 3])
-    lowering = Lowering(rows, columns, torch.tensor([0.5, 1.0, 2.0, 1.5, 1.5]))
-    change = torch.zeros(5, 11)
-    change[rows, columns] = lowering.amounts
-    plain = (nn.functional.cross_entropy(features @ table.T - change, targets, reduction="none") * weights).sum()
-    fused = linear_cross_entropy(features, table, bias, targets, weights, torch.float32, lowering)
-    assert fused.item() == pytest.approx(plain.item(), rel=1e-5)
-    for found, wanted in zip(
-        torch.autograd.grad(fused, (features, table)), torch.autograd.grad(plain, (features, table)), strict=True
-    ):
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)

@@ -46,7 +46,6 @@ class Choices(TypedDict, total=False):
     seed: int
     lexical_weight: float | None
     repeat_penalty: float | None
-    coverage: float | None
     counts: Literal["linear", "cosine"]
     resample_all: bool
     remask_mode: Literal["lowest", "threshold"]

@@ -35,9 +35,6 @@ LexicalWeight = Annotated[
 RepeatPenalty = Annotated[
     float | None, typer.Option(help="Off the logit of words the text has; the model's if left out.")
 ]
-Coverage = Annotated[
-    float | None, typer.Option(help="How much words fall as they are used up; as trained if left out.")
-]
 Counts = Annotated[str, typer.Option(help="confidence: how the number still masked falls: linear, cosine.")]
 ResampleAll = Annotated[bool, typer.Option("--resample-all", help="euler: set every position anew at each step.")]
 RemaskShare = Annotated[float, typer.Option(help="euler_remask: share masked again, or least confidence.")]
@@ -61,7 +58,6 @@ def invert(
     top_p: TopP = 1.0,
     lexical_weight: LexicalWeight = None,
     repeat_penalty: RepeatPenalty = None,
-    coverage: Coverage = None,
     counts: Counts = "linear",
     resample_all: ResampleAll = False,
     remask_share: RemaskShare = 0.05,
@@ -100,7 +96,6 @@ def invert(
     held: dict[str, Any] = {
         "lexical_weight": lexical_weight,
         "repeat_penalty": repeat_penalty,
-        "coverage": coverage,
         "steps": steps,
         "counts": counts,
     }

@@ -144,7 +144,7 @@ class Decoding:
         drawn = None if uniforms is None else uniforms[positions]  # (positions,)
         competes = by_token[:, None].expand_as(positions)[positions]  # (positions,)
         row_of, place_of = positions.nonzero(as_tuple=True)  # (positions,) each
-        lowering = self._lowering(tokens, condition)  # (rows, length)
+        lowering = self._lowering(tokens)  # (rows, length)
         parts = []
         with self._precision():
             asked = time if self.denoiser.uses_time else None
@@ -159,17 +159,13 @@ class Decoding:
                 parts.append(read_logits(logits, self.canvas.pad_id, self.options, of_part, competes[part]))
         return Readings.concatenate(parts)
 
-    def _lowering(self, tokens: torch.Tensor, condition: Condition) -> torch.Tensor | None:
+    def _lowering(self, tokens: torch.Tensor) -> torch.Tensor | None:
         """What the words that stand in tokens (rows, length) already lose of their logits; None if nothing."""
-        options, denoiser = self.options, self.denoiser
-        strength = denoiser.coverage_strength if options.coverage is None else options.coverage
-        penalty = denoiser.repeat_penalty if options.repeat_penalty is None else options.repeat_penalty
-        if not penalty and not strength:
+        chosen = self.options.repeat_penalty
+        penalty = self.denoiser.repeat_penalty if chosen is None else chosen
+        if not penalty:
             return None
-        is_word = (tokens != self.canvas.mask_id) & (tokens != self.canvas.pad_id)
-        lowering = penalty * is_word  # (rows, length)
-        spent = denoiser.spent(tokens, condition) if strength else None
-        return lowering if spent is None else lowering + strength * spent
+        return penalty * ((tokens != self.canvas.mask_id) & (tokens != self.canvas.pad_id))  # (rows, length)
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)

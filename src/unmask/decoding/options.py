@@ -18,7 +18,6 @@ class DecodeOptions:
     seed: int = 0
     lexical_weight: float | None = None  # of the lexical head's scores; None: the model's own
     repeat_penalty: float | None = None  # off the logit of every word that the text has; None: the model's own
-    coverage: float | None = None  # how much words fall as the text uses up what is expected of them; None: as trained
     counts: Literal["linear", "cosine"] = "linear"  # `confidence`: how the number of masked positions falls
     resample_all: bool = False  # `euler`: set every position anew at each step, as the papers do
     remask_mode: Literal["lowest", "threshold"] = "lowest"  # `euler_remask`: which reading of τ
@@ -35,9 +34,6 @@ class DecodeOptions:
         _require(weight is None or 0 <= weight < float("inf"), "lexical_weight", weight, "0 (none) or more")
         free = self.repeat_penalty is None or 0 <= self.repeat_penalty < float("inf")
         _require(free, "repeat_penalty", self.repeat_penalty, "0 (none) or more")
-        _require(
-            self.coverage is None or 0 <= self.coverage < float("inf"), "coverage", self.coverage, "0 (none) or more"
-        )
         _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
         _require(self.counts in ("linear", "cosine"), "counts", self.counts, "linear or cosine")
         _require(self.remask_mode in ("lowest", "threshold"), "remask_mode", self.remask_mode, "lowest or threshold")

@@ -22,8 +22,7 @@ class Condition:
     values: torch.Tensor | None  # (batch, heads, memory, head_size)
     candidate_ids: torch.Tensor | None  # (batch, candidates)
     summary: torch.Tensor | None  # (batch, hidden), the lexical head's; its product with the table scores each token
-    normaliser: torch.Tensor | None  # (batch,); what makes those scores the logarithms of shares of the text
-    lengths: torch.Tensor | None = None  # (batch,); how many tokens the text has, where the network does not say so
+    lengths: torch.Tensor | None  # (batch,); how many tokens the text has, where the network does not say so
 
     @property
     def batch_size(self) -> int:

@@ -8,9 +8,6 @@ from torch import nn
 # Brings a mean of token rows to about the size of the other inputs.
 MEAN_SCALE = 8.0
 
-# Of what is expected of a word, however often the text has used it: the head may be wrong.
-LEAST_LEFT = 0.05
-
 
 class LexicalHead(nn.Module):
     """A small MLP whose output, multiplied with the token table, scores every token of the vocabulary.
@@ -80,10 +77,3 @@ class CandidateEmbedding(nn.Module):
 def spent_candidates(ids: torch.Tensor, candidate_ids: torch.Tensor) -> torch.Tensor:
     """Which candidates stand in the visible text already; (batch, candidates) bool."""
     return (ids[:, :, None] == candidate_ids[:, None, :]).any(dim=1)
-
-
-def spent_share(expected: torch.Tensor, ids: torch.Tensor, is_word: torch.Tensor) -> torch.Tensor:
-    """-log of the part of each word's expected count that is left; all (batch, length), 0 where there is no word."""
-    used = ((ids[:, :, None] == ids[:, None, :]) & is_word[:, None, :]).sum(dim=2)  # (batch, length)
-    left = ((expected - used) / expected.clamp(min=1e-9)).clamp(min=LEAST_LEFT)
-    return -left.log() * is_word

@@ -13,7 +13,7 @@ from unmask.denoiser.attention import MemoryReader, split_heads
 from unmask.denoiser.backbone import Backbone, MemoryLook
 from unmask.denoiser.conditioning import Condition, Modulator, TimeFeatures, VectorProjection
 from unmask.denoiser.length import LengthHead, median_length
-from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates, spent_share
+from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates
 from unmask.errors import VectorError
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ class Denoiser(nn.Module):
         self.candidates = CandidateEmbedding(hidden) if self.candidate_count else None
         self.lexical_weight = lexical.decoding_weight if lexical.enabled and lexical.bias else None
         self.repeat_penalty = lexical.repeat_penalty if lexical.enabled else 0.0
-        self.coverage_strength = lexical.coverage_strength if lexical.enabled else 0.0
         self.uses_coverage = bool(self.candidate_count) and lexical.coverage
         self.summary_entrance = nn.Linear(hidden, hidden, bias=False) if lexical.enabled and lexical.condition else None
         if self.summary_entrance is not None:
@@ -146,20 +145,20 @@ class Denoiser(nn.Module):
         if self.summary_entrance is not None and summary is not None:
             projected = projected + self.summary_entrance(summary.detach())
         modulation = None if self.modulator is None else self.modulator(projected)
-        pieces, candidate_ids, normaliser = [], None, None
+        pieces, candidate_ids = [], None
         if self.candidates is not None and summary is not None:
-            candidate_ids, embedded, normaliser = self._choose_candidates(summary)
+            candidate_ids, embedded = self._choose_candidates(summary)
             pieces.append(embedded)
         if self.prefix is not None:
             pieces.append(self.prefix(projected).view(-1, self.prefix_count, self.backbone.hidden))
         lengths = self._lengths(standard, summary)
         if not pieces:
-            return Condition(modulation, None, None, None, summary, None, lengths)
+            return Condition(modulation, None, None, None, summary, lengths)
         memory = torch.cat(pieces, dim=1)  # (batch, candidates + prefix, hidden)
         assert self.memory_keys is not None and self.memory_values is not None
         keys = split_heads(self.memory_keys(memory), self.backbone.heads)  # (batch, heads, memory, head_size)
         values = split_heads(self.memory_values(memory), self.backbone.heads)
-        return Condition(modulation, keys, values, candidate_ids, summary, normaliser, lengths)
+        return Condition(modulation, keys, values, candidate_ids, summary, lengths)
 
     def features(
         self,
@@ -213,32 +212,16 @@ class Denoiser(nn.Module):
     def _lengths(self, standard: torch.Tensor, summary: torch.Tensor | None) -> torch.Tensor | None:
         return None if self.length_head is None else median_length(self.length_head(standard, summary))
 
-    @torch.no_grad()
-    def spent(self, ids: torch.Tensor, condition: Condition) -> torch.Tensor | None:
-        """-log of what is left of each visible word of ids (batch, length) after what the text has used of it.
-
-        The lexical head expects a word so many times in the text; 0 where nothing is visible, None without a head.
-        """
-        if self.lexical is None or condition.summary is None or condition.normaliser is None:
-            return None
-        is_pad = ids == self.pad_id
-        is_word = (ids != self.mask_id) & ~is_pad
-        rows = nn.functional.embedding(ids, self.table)  # (batch, length, hidden)
-        scores = torch.einsum("blh,bh->bl", rows.float(), condition.summary.float()) + self.lexical.bias[ids]
-        shares = (scores - condition.normaliser[:, None]).exp()  # (batch, length)
-        return spent_share(shares * (~is_pad).sum(dim=1, keepdim=True), ids, is_word)
-
-    def _choose_candidates(self, summary: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _choose_candidates(self, summary: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.lexical is not None and self.candidates is not None
         with torch.no_grad():
             # The choice itself has no gradient; the head learns from its own loss.
             scores = self.lexical.scores(summary, self.table).float() + self.forbidden
             scores[:, self.pad_id] = -math.inf
             best, ids = scores.topk(self.candidate_count, dim=1)  # (batch, candidates)
-            normaliser = scores.logsumexp(dim=1)  # (batch,)
-            log_scores = best - normaliser[:, None]
+            log_scores = best - scores.logsumexp(dim=1, keepdim=True)
         # A gradient into the table from here would be a second one of its whole size, for 32 rows a text.
-        return ids, self.candidates(nn.functional.embedding(ids, self.table.detach()), log_scores), normaliser
+        return ids, self.candidates(nn.functional.embedding(ids, self.table.detach()), log_scores)
 
     def _modulation(self, condition: Condition, time: torch.Tensor | None) -> torch.Tensor | None:
         modulation = condition.modulation

@@ -42,46 +42,19 @@ def _widen_rows(rows: torch.Tensor) -> torch.Tensor:
     return wide  # (rows, hidden + SPARE)
 
 
-@dataclass(frozen=True)
-class Lowering:
-    """Logits that are lowered by a given amount; one place given twice is lowered once."""
-
-    rows: torch.Tensor  # (places,)
-    columns: torch.Tensor  # (places,)
-    amounts: torch.Tensor  # (places,)
-
-    def part(self, start: int, end: int) -> Lowering:
-        inside = (self.rows >= start) & (self.rows < end)
-        return Lowering(self.rows[inside] - start, self.columns[inside], self.amounts[inside])
-
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        logits[self.rows, self.columns] = logits[self.rows, self.columns] - self.amounts.to(logits.dtype)
-        return logits
-
-    def of(self, targets: torch.Tensor) -> torch.Tensor:
-        """By how much each row's target is lowered; (rows, 1)."""
-        hit = targets[self.rows] == self.columns
-        amounts = torch.zeros(len(targets), device=targets.device)
-        amounts[self.rows[hit]] = self.amounts[hit]
-        return amounts[:, None]
+def _logits(rows: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    return torch.mm(rows, table.T, out=_logits_buffer(len(rows), len(table), rows))  # (rows, vocabulary)
 
 
-def _logits(rows: torch.Tensor, table: torch.Tensor, lowering: Lowering | None) -> torch.Tensor:
-    logits = torch.mm(rows, table.T, out=_logits_buffer(len(rows), len(table), rows))  # (rows, vocabulary)
-    return logits if lowering is None else lowering.apply(logits)
-
-
-def _exponentials(
-    rows: torch.Tensor, table: torch.Tensor, lowering: Lowering | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _exponentials(rows: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """exp(logits - shift) in the kept memory, its sums over the vocabulary, and the shift (0 unless it is needed)."""
-    logits = _logits(rows, table, lowering)
+    logits = _logits(rows, table)
     ones = torch.ones((len(table), 1), dtype=rows.dtype, device=rows.device)
     if rows.dtype != torch.float16:
         sums = logits.exp_() @ ones  # (rows, 1)
         if bool(((sums > 1e-20) & (sums < 1e20)).all()):
             return logits, sums.float(), torch.zeros_like(sums, dtype=torch.float32)
-        logits = _logits(rows, table, lowering)
+        logits = _logits(rows, table)
     # The greatest logit is subtracted only where it must be: finding it is one more pass.
     shift = logits.amax(dim=1, keepdim=True)  # (rows, 1)
     logits.sub_(shift).exp_()
@@ -103,7 +76,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         bias: torch.Tensor,  # (vocabulary,)
         targets: torch.Tensor,  # (rows,)
         weights: torch.Tensor,  # (rows,)
-        lowering: Lowering | None,
     ) -> torch.Tensor:
         hidden = table.shape[1]
         total = torch.zeros((), device=features.device)
@@ -115,11 +87,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             part = slice(start, start + CHUNK_ROWS)
             target, weight = targets[part], weights[part, None].float()  # weight: (chunk, 1)
             rows = _widen_rows(features[part])  # (chunk, hidden + SPARE)
-            lowered = None if lowering is None else lowering.part(start, start + len(rows))
-            exponentials, sums, shift = _exponentials(rows, wide_table, lowered)
+            exponentials, sums, shift = _exponentials(rows, wide_table)
             of_target = (rows.float() * wide_table[target].float()).sum(1, keepdim=True)  # (chunk, 1)
-            if lowered is not None:
-                of_target -= lowered.of(target)
             total += (weight * (sums.log() + shift - of_target)).sum()
             share = weight / sums  # (chunk, 1)
             pulled = (exponentials @ wide_table[:, :hidden]).float() * share  # (chunk, hidden)
@@ -144,7 +113,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         scale = grad_outputs[0]
         # In place: nobody else holds these, and a second tensor of the table's size is worth avoiding.
         of_table = grad_table[0].mul_(scale) if grad_table else None
-        return grad_features.mul_(scale), of_table, grad_bias.mul_(scale), None, None, None
+        return grad_features.mul_(scale), of_table, grad_bias.mul_(scale), None, None
 
 
 def linear_cross_entropy(
@@ -154,11 +123,10 @@ def linear_cross_entropy(
     targets: torch.Tensor,
     weights: torch.Tensor,
     dtype: torch.dtype,
-    lowering: Lowering | None = None,
 ) -> torch.Tensor:
     """Σ weight · cross-entropy of the tied output head; matrix products in `dtype`, sums in fp32."""
     with torch.autocast(features.device.type, enabled=False):
-        result: torch.Tensor = _LinearCrossEntropy.apply(features.to(dtype), table, bias, targets, weights, lowering)  # type: ignore[no-untyped-call]
+        result: torch.Tensor = _LinearCrossEntropy.apply(features.to(dtype), table, bias, targets, weights)  # type: ignore[no-untyped-call]
     return result
 
 

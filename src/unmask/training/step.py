@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from unmask.denoiser.conditioning import Condition
 from unmask.denoiser.network import Denoiser
-from unmask.diffusion.loss import Columns, Lowering, choose_columns, linear_cross_entropy, multi_label_softmax
+from unmask.diffusion.loss import Columns, choose_columns, linear_cross_entropy, multi_label_softmax
 from unmask.diffusion.masking import MaskedBatch, mask_batch
 from unmask.diffusion.schedules import Schedule
 from unmask.runtime import autocast
@@ -73,8 +72,7 @@ def batch_loss(
         if summary is not None and not denoiser.heads_are_frozen:
             lexical = _lexical_loss(denoiser, summary, ids, columns, rows)
         features = denoiser.features(masked.ids, masked.positions, condition, masked.time)  # (masked, hidden)
-        lowering = _lowering(denoiser, masked, condition, columns)
-    denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows, lowering)
+    denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows)
     total = denoising if lexical is None else denoising + settings.lexical_weight * lexical
     if length is not None:
         total = total + settings.length_weight * length
@@ -97,28 +95,12 @@ def cross_entropy_at(
     dtype: torch.dtype,
     columns: Columns | None = None,
     rows: torch.Tensor | None = None,
-    lowering: Lowering | None = None,
 ) -> torch.Tensor:
     """The weighted cross-entropy at the hidden positions of a masked batch; `rows` are the table's at `columns`."""
     table, bias, targets = denoiser.table, denoiser.output_bias(), ids[masked.positions]
     if columns is not None and rows is not None:
         table, bias, targets = rows, bias[columns.ids] + columns.correction, columns.of(targets)
-    return linear_cross_entropy(features, table, bias, targets, masked.weights[masked.positions], dtype, lowering)
-
-
-def _lowering(
-    denoiser: Denoiser, masked: MaskedBatch, condition: Condition, columns: Columns | None
-) -> Lowering | None:
-    """What visible words lose of their logits at each hidden position, if the network is trained that way."""
-    spent = denoiser.spent(masked.ids, condition) if denoiser.coverage_strength else None  # (batch, length)
-    if spent is None:
-        return None
-    texts = masked.positions.nonzero()[:, 0]  # (positions,)
-    of_position = spent[texts]  # (positions, length)
-    rows, places = of_position.nonzero(as_tuple=True)
-    ids = masked.ids[texts[rows], places]
-    amounts = denoiser.coverage_strength * of_position[rows, places]
-    return Lowering(rows, ids if columns is None else columns.of(ids), amounts)
+    return linear_cross_entropy(features, table, bias, targets, masked.weights[masked.positions], dtype)
 
 
 def _rows_of(denoiser: Denoiser, columns: Columns | None) -> torch.Tensor:
