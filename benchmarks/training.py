@@ -133,10 +133,12 @@ def batches_of(recipe: Recipe, batch: int, pool: int) -> Iterator[Batch]:
 def recipe_step(recipe: Recipe, batch: int) -> Callable[[], None]:
     """One pool of batches by the recipe: they differ in length, so only all of them together are a measure."""
     denoiser = build_lexical(recipe)
+    if recipe.denoiser.lexical.freeze:
+        denoiser.freeze_heads()
     optimizer = build_optimizer(denoiser, recipe.training.optimizer)
     settings = LossSettings(
         build_schedule(recipe.schedule), torch.bfloat16, 0.0, recipe.denoiser.lexical.loss_weight,
-        recipe.training.softmax_sample,
+        softmax_sample=recipe.training.softmax_sample,
     )  # fmt: skip
     batches, generator = batches_of(recipe, batch, recipe.training.length_pool), torch.Generator().manual_seed(0)
 
@@ -149,7 +151,15 @@ def recipe_step(recipe: Recipe, batch: int) -> Callable[[], None]:
 
 
 def concatenated_step(recipe: Recipe, batch: int) -> Callable[[], None]:
-    """The same network with its candidates as positions, whole texts and the whole vocabulary."""
+    """The same network with its candidates as positions, whole texts and the whole vocabulary; its head looks once."""
+    section = recipe.denoiser
+    section = section.model_copy(
+        update={
+            "length_head": section.length_head.model_copy(update={"enabled": False}),
+            "lexical": section.lexical.model_copy(update={"looks": 0}),
+        }
+    )
+    recipe = recipe.model_copy(update={"denoiser": section})
     denoiser = build_lexical(recipe)
     optimizer = build_optimizer(denoiser, recipe.training.optimizer)
     batches, generator = batches_of(recipe, batch, 0), torch.Generator().manual_seed(0)

@@ -19,7 +19,8 @@ def variants(setting: Setting) -> list[Variant]:
     recipe = load_recipe(setting.recipe, list(setting.overrides))
     found: list[Variant] = []
     seen: list[Recipe] = []
-    for variant in [*_ways_in(recipe), Variant("as in the recipe", ()), *_starts(recipe), _time(recipe)]:
+    whole = Variant("as in the recipe", ())
+    for variant in [*_ways_in(recipe), whole, *_heads(recipe), *_starts(recipe), _time(recipe)]:
         changed = load_recipe(setting.recipe, [*setting.overrides, *variant.overrides])
         if changed not in seen:
             found.append(variant)
@@ -31,7 +32,12 @@ def _ways_in(recipe: Recipe) -> list[Variant]:
     prefix = recipe.denoiser.conditioning.prefix or PREFIX
 
     def variant(label: str, adaln: bool, prefix: int, lexical: bool) -> Variant:
-        changes = {"conditioning.adaln": adaln, "conditioning.prefix": prefix, "lexical.enabled": lexical}
+        changes = {
+            "conditioning.adaln": adaln,
+            "conditioning.prefix": prefix,
+            "lexical.enabled": lexical,
+            "length_head.enabled": lexical and recipe.denoiser.length_head.enabled,
+        }
         return Variant(label, tuple(f"denoiser.{key}={str(value).lower()}" for key, value in changes.items()))
 
     return [
@@ -40,6 +46,20 @@ def _ways_in(recipe: Recipe) -> list[Variant]:
         variant("AdaLN and prefix", True, prefix, False),
         variant("AdaLN, prefix and lexical head", True, prefix, True),
     ]
+
+
+def _heads(recipe: Recipe) -> list[Variant]:
+    """What each part of the lexical head, and the length head, is worth."""
+    lexical, found = recipe.denoiser.lexical, []
+    if recipe.denoiser.length_head.enabled:
+        found.append(Variant("without the length head", ("denoiser.length_head.enabled=false",)))
+    if lexical.enabled and lexical.freeze:
+        found.append(Variant("heads not frozen", ("denoiser.lexical.freeze=false",)))
+    if lexical.enabled and lexical.looks:
+        found.append(Variant("lexical head looks once", ("denoiser.lexical.looks=0",)))
+    if lexical.enabled and lexical.condition:
+        found.append(Variant("its summary not in the modulation", ("denoiser.lexical.condition=false",)))
+    return found
 
 
 def _starts(recipe: Recipe) -> list[Variant]:
