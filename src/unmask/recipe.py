@@ -131,6 +131,7 @@ class LexicalSection(Section):
     bias: bool = True  # the head's scores enter the logits through a learned gate
     decoding_weight: float | None = Field(None, ge=0)  # that gate in decoding; None: as it was learnt
     bias_start: float = 0.0  # that gate at step 0; at 0 the network begins as its backbone would
+    bias_trained: bool = True  # or the gate stays where it starts
     loss_weight: float = Field(0.1, ge=0)
     warmup_steps: int = Field(0, ge=0)  # first steps that train the head alone
     warmup_batch: int = Field(0, ge=0)  # rows of each of those steps; 0 takes training.batch_size

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from unmask.denoiser.build import build_denoiser
 from unmask.denoiser.lexical import LexicalHead, mean_row
+from unmask.denoiser.network import TokenSpace
+from unmask.recipe import DenoiserSection, LexicalSection, ScratchBackbone
 
 VOCABULARY, HIDDEN, DIMENSION, ROWS = 40, 12, 6, 5
 
@@ -53,6 +57,20 @@ def test_every_look_and_the_first_guess_learn() -> None:
         torch.nn.init.normal_(look.layers[-1].weight)
     looking(standard, table.requires_grad_()).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for n, p in looking.named_parameters() if n != "bias")
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_gate_of_the_scores_learns_or_stays(trained: bool) -> None:
+    section = DenoiserSection(
+        backbone=ScratchBackbone(kind="scratch", layers=1, hidden=HIDDEN, heads=2, feed_forward=16),
+        lexical=LexicalSection(enabled=True, hidden=8, candidates=3, bias_start=0.5, bias_trained=trained),
+    )
+    space = TokenSpace(VOCABULARY, mask_id=VOCABULARY - 1, pad_id=0, forbidden_ids=(VOCABULARY - 1,))
+    denoiser = build_denoiser(section, space, 4, DIMENSION)
+    assert denoiser.bias_gate is not None and denoiser.bias_gate.item() == 0.5
+    ids = torch.full((ROWS, 4), space.mask_id)
+    denoiser(ids, ids > 0, denoiser.condition(problem()[0])).clamp(min=-9).sum().backward()
+    assert (denoiser.bias_gate.grad is not None) == trained
 
 
 def test_rows_do_not_touch_each_other() -> None:

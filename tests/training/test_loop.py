@@ -79,6 +79,7 @@ def test_a_frozen_head_keeps_what_its_own_steps_averaged_and_the_network_goes_on
     assert late.lexical is not None and early.lexical is not None and len(late.lexical.looks) == 2
     assert late.length_head is not None and early.length_head is not None
     assert same(early.length_head.state_dict(), late.length_head.state_dict())
+    assert torch.equal(early.vector.null_vector, late.vector.null_vector)
     assert torch.equal(early.table, late.table) and same(early.lexical.state_dict(), late.lexical.state_dict())
     moved = [name for name, value in late.state_dict().items() if not torch.equal(early.state_dict()[name], value)]
     assert len(moved) > 10

@@ -63,6 +63,8 @@ class Denoiser(nn.Module):
         self.length_head = (
             LengthHead(inputs, section.length_head.hidden, length) if section.length_head.enabled else None
         )
+        if self.bias_gate is not None:
+            self.bias_gate.requires_grad_(lexical.bias_trained)
         has_memory = bool(self.prefix_count or self.candidate_count)
         self.memory_keys = nn.Linear(hidden, hidden) if has_memory else None
         self.memory_values = nn.Linear(hidden, hidden) if has_memory else None
@@ -200,9 +202,16 @@ class Denoiser(nn.Module):
         return self.lexical.scores(self.lexical(standard, self.table), self.table)
 
     def freeze_heads(self) -> list[str]:
-        """Take the heads of words and length, and the token table that they read, out of training; their names."""
+        """Take the heads of words and length, and what they read, out of training; the names of all that.
+
+        They read the token table, and the null vector: one that went on learning would soon mean nothing to them.
+        """
         heads = [head for head in (self.lexical, self.length_head) if head is not None]
-        frozen = [self.table, *(parameter for head in heads for parameter in head.parameters())]
+        frozen = [
+            self.table,
+            self.vector.null_vector,
+            *(parameter for head in heads for parameter in head.parameters()),
+        ]
         for parameter in frozen:
             parameter.requires_grad_(False)
         chosen = {id(parameter) for parameter in frozen}
