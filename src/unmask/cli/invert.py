@@ -89,22 +89,17 @@ def invert(
     from unmask.decoding import DECODERS, DecodeOptions
     from unmask.runtime import set_threads
     from unmask.vectorstores import open_vectors
-    from unmask.vectorstores.numbers import check_dimension
 
     DECODERS.resolve(decoder)
-    drawn: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
-    held: dict[str, Any] = {
-        "lexical_weight": lexical_weight,
-        "repeat_penalty": repeat_penalty,
-        "steps": steps,
-        "counts": counts,
-    }
-    remasked: dict[str, Any] = {"remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t}
-    options = DecodeOptions(**drawn, **held, **remasked, resample_all=resample_all)
+    choices: dict[str, Any] = {
+        "steps": steps, "temperature": temperature, "top_p": top_p, "seed": seed, "lexical_weight": lexical_weight,
+        "repeat_penalty": repeat_penalty, "counts": counts, "resample_all": resample_all, "remask_share": remask_share,
+        "remask_mode": remask_mode, "restart_t": restart_t,
+    }  # fmt: skip
+    options = DecodeOptions(**choices)
     set_threads(threads)
     source = open_vectors(vectors, key=key, scale=scale)
     inverter = Inverter.from_pretrained(model, device=device, precision=precision)
-    check_dimension(source.dimension, inverter.dimension)
     run = Run(source, inverter, decoder, options, batch_size or inverter.default_batch_size, limit)
     if out is None:
         run.to_stdout()
@@ -125,6 +120,9 @@ class Run:
         batch_size: int,
         limit: int | None,
     ) -> None:
+        from unmask.vectorstores.numbers import check_dimension
+
+        check_dimension(source.dimension, inverter.dimension)
         self.source, self.inverter, self.decoder, self.options = source, inverter, decoder, options
         self.batch_size, self.limit = batch_size, limit
 

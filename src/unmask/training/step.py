@@ -54,29 +54,26 @@ def batch_loss(
     with autocast(ids.device, settings.dtype):
         standard = denoiser.standardise(batch.vectors, is_null)  # (batch, dimension)
         summary = denoiser.summarise(standard)  # (batch, hidden)
-        if denoiser.heads_are_frozen:
-            summary = None if summary is None else summary.detach()  # the null vector would still have a way back
-        lexical, length = None, None
-        if not denoiser.heads_are_frozen:
-            length = _length_loss(denoiser, standard, summary, is_word)
+        frozen = denoiser.heads_are_frozen
+        length = None if frozen else _length_loss(denoiser, standard, summary, is_word)
         if lexical_only and summary is not None:
             columns = _columns(denoiser, [ids], True, settings, generator)
             alone = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
-            total = alone if length is None else alone + settings.length_weight * length
-            return LossParts(total, torch.zeros_like(alone), alone, length)
+            return LossParts(_add(alone, settings.length_weight, length), torch.zeros_like(alone), alone, length)
         condition = denoiser.condition_from(standard, summary)
         in_play = [ids] if condition.candidate_ids is None else [ids, condition.candidate_ids]
         columns = _columns(denoiser, in_play, given or not batch.is_whole, settings, generator)
         # Taken once for both losses: each taking has a gradient of the whole table's size.
         rows = _rows_of(denoiser, columns)  # (columns, hidden)
-        if summary is not None and not denoiser.heads_are_frozen:
-            lexical = _lexical_loss(denoiser, summary, ids, columns, rows)
+        lexical = None if frozen or summary is None else _lexical_loss(denoiser, summary, ids, columns, rows)
         features = denoiser.features(masked.ids, masked.positions, condition, masked.time)  # (masked, hidden)
     denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows)
-    total = denoising if lexical is None else denoising + settings.lexical_weight * lexical
-    if length is not None:
-        total = total + settings.length_weight * length
+    total = _add(_add(denoising, settings.lexical_weight, lexical), settings.length_weight, length)
     return LossParts(total, denoising, lexical, length)
+
+
+def _add(total: torch.Tensor, weight: float, part: torch.Tensor | None) -> torch.Tensor:
+    return total if part is None else total + weight * part
 
 
 def _length_loss(
