@@ -150,12 +150,33 @@ class LengthHeadSection(Section):
     loss_weight: float = Field(0.1, ge=0)
 
 
+class NeighbourSection(Section):
+    enabled: bool = False  # a head that guesses each word from those beside it; the network says what it lacks
+    reach: int = Field(3, ge=1)  # how many words it sees to either side
+    hidden: int = Field(1024, ge=1)
+    warmup_steps: int = Field(0, ge=0)  # steps that train it alone, after the lexical head's own
+    warmup_batch: int = Field(0, ge=0)  # rows of each of those steps; 0 takes training.batch_size
+    warmup_learning_rate: float = Field(2e-3, gt=0)
+    freeze: bool = False  # after its own steps it stays as it is
+
+    @property
+    def head_steps(self) -> int:
+        """Steps that train the head alone."""
+        return self.warmup_steps if self.enabled else 0
+
+
 class DenoiserSection(Section):
     backbone: Backbone = ScratchBackbone(kind="scratch")
     conditioning: ConditioningSection = ConditioningSection()
     lexical: LexicalSection = LexicalSection()
     length_head: LengthHeadSection = LengthHeadSection()
+    neighbours: NeighbourSection = NeighbourSection()
     dropout: float = Field(0.1, ge=0, lt=1)
+
+    @property
+    def head_steps(self) -> int:
+        """Steps that train heads alone, before the network's."""
+        return self.lexical.head_steps + self.neighbours.head_steps
 
 
 class ScheduleSection(Section):
@@ -187,7 +208,7 @@ class TrainingSection(Section):
     compile: bool = False
     softmax_sample: int = Field(0, ge=0)  # tokens drawn beside those in play for the softmax; 0 takes the vocabulary
     length_pool: int = Field(0, ge=0)  # batches whose rows are sorted by length and cut to it; 0 leaves all whole
-    whole_share: float = Field(0.2, gt=0, le=1)  # share of the batches that stay whole: the text's end is learnt there
+    whole_share: float = Field(0.2, ge=0, le=1)  # share of those that stay whole: the end of the text is learnt there
     ema: float = Field(0.999, ge=0, lt=1)
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1_000, ge=1)
@@ -224,6 +245,16 @@ class Recipe(Section):
     schedule: ScheduleSection = ScheduleSection()
     training: TrainingSection
     expected: ExpectedSection = ExpectedSection()
+
+    @model_validator(mode="after")
+    def _ends_are_learnt(self) -> Recipe:
+        training = self.training
+        if training.length_pool and not training.whole_share and not self.denoiser.length_head.enabled:
+            raise ValueError(
+                "training.whole_share is 0, so nothing would teach the network where texts end: give it a share, or "
+                "enable denoiser.length_head"
+            )
+        return self
 
 
 def recipe_folder() -> Path:

@@ -56,19 +56,29 @@ FROZEN = {
     "denoiser__lexical__freeze": True,
     "denoiser__length_head__enabled": True,
 }
+NEIGHBOURS = {
+    **FROZEN,
+    "denoiser__neighbours__enabled": True,
+    "denoiser__neighbours__hidden": 12,
+    "denoiser__neighbours__warmup_steps": 4,
+    "denoiser__neighbours__warmup_batch": 20,
+    "denoiser__neighbours__freeze": True,
+    "training__whole_share": 0.0,
+}
 
 
-@pytest.mark.parametrize("head", [{}, FROZEN], ids=["trained", "frozen"])
-@pytest.mark.parametrize("stop", [3, 6, 9])  # among the head's own steps, at their end, and inside a pool
+@pytest.mark.parametrize("head", [{}, FROZEN, NEIGHBOURS], ids=["trained", "frozen", "neighbours"])
+@pytest.mark.parametrize("stop", [3, 6, 9, 11])  # among the head's own steps, at their end, and inside a pool
 def test_a_run_by_all_the_shortcuts_resumes_bit_for_bit(
     pairs: Path, recipe_for: Any, tmp_path: Path, stop: int, head: dict[str, Any]
 ) -> None:
-    whole = train(recipe_for(**FAST, **head), pairs, tmp_path / "whole")
-    train(recipe_for(**FAST, **head, training__max_steps=stop), pairs, tmp_path / "parts")
-    parts = train(recipe_for(**FAST, **head), pairs, tmp_path / "parts", resume=True)
+    changes = {**FAST, **head}
+    whole = train(recipe_for(**changes), pairs, tmp_path / "whole")
+    train(recipe_for(**{**changes, "training__max_steps": stop}), pairs, tmp_path / "parts")
+    parts = train(recipe_for(**changes), pairs, tmp_path / "parts", resume=True)
     assert same(weights_of(whole), weights_of(parts))
     saved = [event for event in read_journal(parts / "log.jsonl") if event["event"] == "end"][-1]
-    assert saved["samples"] == 6 * 24 + 14 * 16
+    assert saved["samples"] == 6 * 24 + (4 * 20 + 10 * 16 if head is NEIGHBOURS else 14 * 16)
 
 
 def test_a_frozen_head_keeps_what_its_own_steps_averaged_and_the_network_goes_on(
@@ -86,6 +96,21 @@ def test_a_frozen_head_keeps_what_its_own_steps_averaged_and_the_network_goes_on
     free = train(recipe_for(**FAST, **{**FROZEN, "denoiser__lexical__freeze": False}), pairs, tmp_path / "free")
     early, late = (load_checkpoint(free / "milestones" / f"step-{step}").denoiser for step in (8, 14))
     assert not torch.equal(early.table, late.table)
+
+
+def test_each_phase_trains_its_own_part(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:
+    def weights(steps: int) -> dict[str, torch.Tensor]:
+        recipe = recipe_for(**{**FAST, **NEIGHBOURS, "training__max_steps": steps, "training__ema": 0.0})
+        return weights_of(train(recipe, pairs, tmp_path / f"to-{steps}"))
+
+    def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+        return {name.partition(".")[0] for name, value in after.items() if not torch.equal(before[name], value)}
+
+    begun, words, near, end = (weights(steps) for steps in (1, 6, 10, 14))
+    assert moved(begun, words) == {"lexical", "length_head", "backbone"}  # of the backbone the table
+    assert moved(words, near) == {"neighbours", "backbone", "bias_gate"}  # of the backbone the bias
+    assert {"lexical", "length_head", "neighbours"}.isdisjoint(moved(near, end))
+    assert {"backbone", "network_gate", "draft_entrance", "modulator"} <= moved(near, end)
 
 
 def test_the_looks_join_after_their_steps(pairs: Path, recipe_for: Any, tmp_path: Path) -> None:

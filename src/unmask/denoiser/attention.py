@@ -13,11 +13,15 @@ def attention_implementation(device: torch.device) -> str:
     return "sdpa" if device.type == "cuda" else "eager"
 
 
-def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """softmax(q k' / √d) v for (batch, heads, length, head_size)."""
+def attend(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, seen: torch.Tensor | None = None
+) -> torch.Tensor:
+    """softmax(q k' / √d) v for (batch, heads, length, head_size), over the keys that are `seen`, (batch, length)."""
+    mask = None if seen is None else seen[:, None, None]  # (batch, 1, 1, length)
     if attention_implementation(queries.device) == "sdpa":
-        return functional.scaled_dot_product_attention(queries, keys, values)
+        return functional.scaled_dot_product_attention(queries, keys, values, mask)
     scores = torch.matmul(queries * queries.shape[-1] ** -0.5, keys.transpose(2, 3))
+    scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
     return torch.matmul(scores.softmax(dim=-1).to(values.dtype), values)
 
 

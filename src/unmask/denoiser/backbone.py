@@ -30,8 +30,19 @@ class Backbone(nn.Module, ABC):
         """(vocabulary,)"""
 
     @abstractmethod
-    def forward(self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None) -> torch.Tensor:
-        """Final hidden states (batch, length, hidden) of ids (batch, length)."""
+    def forward(
+        self,
+        ids: torch.Tensor,
+        modulation: torch.Tensor | None,
+        look: MemoryLook | None,
+        seen: torch.Tensor | None = None,
+        draft: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Final hidden states (batch, length, hidden) of ids (batch, length); `draft` of that shape is added at first.
+
+        Positions that are not `seen`, (batch, length) bool, are nothing to the others: a text comes out the same
+        however much padding follows it.
+        """
 
     @abstractmethod
     def head(self, states: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,7 @@ class Condition:
     candidate_ids: torch.Tensor | None  # (batch, candidates)
     summary: torch.Tensor | None  # (batch, hidden), the lexical head's; its product with the table scores each token
     lengths: torch.Tensor | None  # (batch,); how many tokens the text has, where the network does not say so
+    near: torch.Tensor | None  # (batch, inner); what the neighbour head makes of the vector
 
     @property
     def batch_size(self) -> int:

@@ -14,6 +14,7 @@ from unmask.denoiser.backbone import Backbone, MemoryLook
 from unmask.denoiser.conditioning import Condition, Modulator, TimeFeatures, VectorProjection
 from unmask.denoiser.length import LengthHead, median_length
 from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates
+from unmask.denoiser.neighbours import NeighbourHead
 from unmask.errors import VectorError
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ class Denoiser(nn.Module):
         )
         if self.bias_gate is not None:
             self.bias_gate.requires_grad_(lexical.bias_trained)
+        near = section.neighbours
+        self.neighbours = NeighbourHead(dimension, hidden, near.hidden, near.reach, length) if near.enabled else None
+        if self.neighbours is not None:
+            # The network begins with the head's guesses before it, and has only to say what they lack.
+            self.draft_entrance = nn.Linear(hidden, hidden, bias=False)
+            nn.init.zeros_(self.draft_entrance.weight)
+            self.network_gate = nn.Parameter(torch.zeros(hidden))
         has_memory = bool(self.prefix_count or self.candidate_count)
         self.memory_keys = nn.Linear(hidden, hidden) if has_memory else None
         self.memory_values = nn.Linear(hidden, hidden) if has_memory else None
@@ -154,13 +162,14 @@ class Denoiser(nn.Module):
         if self.prefix is not None:
             pieces.append(self.prefix(projected).view(-1, self.prefix_count, self.backbone.hidden))
         lengths = self._lengths(standard, summary)
+        near = None if self.neighbours is None else self.neighbours.of_vector(standard, summary)  # (batch, inner)
         if not pieces:
-            return Condition(modulation, None, None, None, summary, lengths)
+            return Condition(modulation, None, None, None, summary, lengths, near)
         memory = torch.cat(pieces, dim=1)  # (batch, candidates + prefix, hidden)
         assert self.memory_keys is not None and self.memory_values is not None
         keys = split_heads(self.memory_keys(memory), self.backbone.heads)  # (batch, heads, memory, head_size)
         values = split_heads(self.memory_values(memory), self.backbone.heads)
-        return Condition(modulation, keys, values, candidate_ids, summary, lengths)
+        return Condition(modulation, keys, values, candidate_ids, summary, lengths, near)
 
     def features(
         self,
@@ -174,16 +183,50 @@ class Denoiser(nn.Module):
 
         `lexical_weight` stands in for the gate of the lexical head's scores.
         """
-        states = self.backbone(ids, self._modulation(condition, time), self._memory_look(ids, condition))
+        # Where the ends are given, padding is nothing but the canvas that the text does not fill.
+        seen = ids != self.pad_id if self.ends_are_given else None  # (batch, length)
+        guesses = self._guesses(ids, positions, condition)  # (batch, length, hidden)
+        states = self.backbone(
+            ids, self._modulation(condition, time), self._memory_look(ids, condition), seen, self._draft(ids, guesses)
+        )
         rows, places = positions.nonzero(as_tuple=True)
         features = self.backbone.head(states[rows, places])  # (positions, hidden)
-        if self.bias_gate is not None and condition.summary is not None:
-            # Adding to the features is adding to the logits, since both heads share the token table. Detached: the
-            # summary is trained by its own loss, the gate by the denoiser's.
-            weight = self.bias_gate if lexical_weight is None else lexical_weight
-            bias = condition.summary.detach() * weight  # (batch, hidden)
-            features = features + bias[rows].to(features.dtype)
-        return features
+        if guesses is not None:
+            features = torch.addcmul(guesses[rows, places], features, self.network_gate.to(features.dtype))
+        return self._add_words(features, rows, condition, lexical_weight)
+
+    def features_of_heads(self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition) -> torch.Tensor:
+        """The same without the network: what the heads of neighbours and words say; (positions, hidden)."""
+        assert self.neighbours is not None and condition.near is not None
+        features = self.neighbours(ids, positions, condition.near, self.table, self.mask_id, self.pad_id)
+        return self._add_words(features, positions.nonzero(as_tuple=True)[0], condition, None)
+
+    def _add_words(
+        self, features: torch.Tensor, rows: torch.Tensor, condition: Condition, lexical_weight: float | None
+    ) -> torch.Tensor:
+        if self.bias_gate is None or condition.summary is None:
+            return features
+        # Adding to the features is adding to the logits, since both heads share the token table. Detached: the
+        # summary is trained by its own loss, the gate by the denoiser's.
+        weight = self.bias_gate if lexical_weight is None else lexical_weight
+        bias = condition.summary.detach() * weight  # (batch, hidden)
+        return features + bias[rows].to(features.dtype)
+
+    def _guesses(self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition) -> torch.Tensor | None:
+        """What the neighbour head says of every position that is masked or asked for, zero elsewhere."""
+        if self.neighbours is None or condition.near is None:
+            return None
+        chosen = positions | (ids == self.mask_id)  # (batch, length)
+        said = self.neighbours(ids, chosen, condition.near, self.table, self.mask_id, self.pad_id)  # (chosen, hidden)
+        guesses = said.new_zeros((*ids.shape, self.backbone.hidden))
+        return guesses.index_put(chosen.nonzero(as_tuple=True), said)
+
+    def _draft(self, ids: torch.Tensor, guesses: torch.Tensor | None) -> torch.Tensor | None:
+        """The guesses as part of the network's input, where nothing else is known; (batch, length, hidden)."""
+        if guesses is None:
+            return None
+        draft: torch.Tensor = self.draft_entrance(guesses.detach() * (ids == self.mask_id)[..., None])
+        return draft
 
     def forward(
         self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor | None = None
@@ -207,14 +250,18 @@ class Denoiser(nn.Module):
         They read the token table, and the null vector: one that went on learning would soon mean nothing to them.
         """
         heads = [head for head in (self.lexical, self.length_head) if head is not None]
-        frozen = [
-            self.table,
-            self.vector.null_vector,
-            *(parameter for head in heads for parameter in head.parameters()),
-        ]
-        for parameter in frozen:
+        read = [self.table, self.vector.null_vector]
+        return self._freeze([*read, *(parameter for head in heads for parameter in head.parameters())])
+
+    def freeze_neighbours(self) -> list[str]:
+        """Take the neighbour head out of training; the names of its parameters."""
+        assert self.neighbours is not None
+        return self._freeze(list(self.neighbours.parameters()))
+
+    def _freeze(self, parameters: list[nn.Parameter | torch.Tensor]) -> list[str]:
+        for parameter in parameters:
             parameter.requires_grad_(False)
-        chosen = {id(parameter) for parameter in frozen}
+        chosen = {id(parameter) for parameter in parameters}
         return [name for name, parameter in self.named_parameters() if id(parameter) in chosen]
 
     @torch.no_grad()

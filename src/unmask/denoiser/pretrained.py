@@ -146,6 +146,7 @@ class PretrainedTransformer(Backbone):
         self.attention: str | None = None  # a choice of Hugging Face's names instead of the device's best
         self._modulation: Slices | None = None
         self._look: MemoryLook | None = None
+        self._draft: torch.Tensor | None = None
         self._attach(find_family(self.model))
 
     @property
@@ -157,15 +158,23 @@ class PretrainedTransformer(Backbone):
     def output_bias(self) -> torch.Tensor:
         return self.bias
 
-    def forward(self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: torch.Tensor,
+        modulation: torch.Tensor | None,
+        look: MemoryLook | None,
+        seen: torch.Tensor | None = None,
+        draft: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         wanted = self.attention or attention_implementation(ids.device)
         if self.config._attn_implementation != wanted:
             self.model.set_attn_implementation(wanted)
-        self._modulation, self._look = None if modulation is None else slices_of(modulation), look
+        self._modulation, self._look, self._draft = None if modulation is None else slices_of(modulation), look, draft
         try:
-            states: torch.Tensor = self.model(input_ids=ids).last_hidden_state  # (batch, length, hidden)
+            mask = None if seen is None else seen.long()
+            states: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         finally:
-            self._modulation = self._look = None
+            self._modulation = self._look = self._draft = None
         return states
 
     def head(self, states: torch.Tensor) -> torch.Tensor:
@@ -173,7 +182,7 @@ class PretrainedTransformer(Backbone):
         return features
 
     def _attach(self, family: Family) -> None:
-        self.model.embeddings.register_forward_hook(_enter_in_autocast_type)
+        self.model.embeddings.register_forward_hook(self._enter)
         blocks = self.model.get_submodule(family.blocks)
         for number, block in enumerate(blocks):  # type: ignore[arg-type]
             for offset, norm, output in (
@@ -183,6 +192,12 @@ class PretrainedTransformer(Backbone):
                 block.get_submodule(norm).register_forward_hook(self._scale_and_shift(number, offset))
                 block.get_submodule(output).register_forward_hook(self._gate(number, offset + 2))
             block.register_forward_hook(self._look_at_memory(number))
+
+    def _enter(self, module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        """Under autocast the states stay in the low type from the start: three conversions a block are saved."""
+        kind = output.device.type
+        states = output.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else output
+        return states if self._draft is None else states + self._draft
 
     def _scale_and_shift(self, number: int, offset: int) -> Any:
         def hook(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor | None:
@@ -208,12 +223,6 @@ class PretrainedTransformer(Backbone):
             return self._look(number, output)
 
         return hook
-
-
-def _enter_in_autocast_type(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
-    """Under autocast the hidden states stay in the low type from the start: three conversions a block are saved."""
-    kind = output.device.type
-    return output.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else output
 
 
 def _load_stock(config: Any, weights: Path | str | None, trust_remote_code: bool) -> tuple[Any, str | None]:

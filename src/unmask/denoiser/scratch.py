@@ -31,20 +31,22 @@ class Block(nn.Module):
         self.forward_output = nn.Linear(section.feed_forward, section.hidden)
         self.dropout = nn.Dropout(dropout)
 
-    def attention(self, states: torch.Tensor) -> torch.Tensor:
+    def attention(self, states: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
         queries, keys, values = (split_heads(p, self.heads) for p in self.query_key_value(states).chunk(3, dim=-1))
-        return self.dropout(self.attention_output(join_heads(attend(queries, keys, values))))  # type: ignore[no-any-return]
+        return self.dropout(self.attention_output(join_heads(attend(queries, keys, values, seen))))  # type: ignore[no-any-return]
 
     def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
         inner = nn.functional.gelu(self.forward_inner(states))  # (batch, length, feed_forward)
         return self.dropout(self.forward_output(inner))  # type: ignore[no-any-return]
 
-    def forward(self, states: torch.Tensor, modulation: tuple[torch.Tensor, ...] | None) -> torch.Tensor:
+    def forward(
+        self, states: torch.Tensor, modulation: tuple[torch.Tensor, ...] | None, seen: torch.Tensor | None
+    ) -> torch.Tensor:
         if modulation is None:
-            states = states + self.attention(self.attention_norm(states))
+            states = states + self.attention(self.attention_norm(states), seen)
             return states + self.feed_forward(self.forward_norm(states))
         scale, shift, gate, forward_scale, forward_shift, forward_gate = modulation  # each (batch, hidden)
-        attended = self.attention(modulate(self.attention_norm(states), scale, shift))
+        attended = self.attention(modulate(self.attention_norm(states), scale, shift), seen)
         states = torch.addcmul(states, gate[:, None].to(attended.dtype), attended)
         fed = self.feed_forward(modulate(self.forward_norm(states), forward_scale, forward_shift))
         return torch.addcmul(states, forward_gate[:, None].to(fed.dtype), fed)
@@ -74,11 +76,19 @@ class ScratchTransformer(Backbone):
     def output_bias(self) -> torch.Tensor:
         return self.bias
 
-    def forward(self, ids: torch.Tensor, modulation: torch.Tensor | None, look: MemoryLook | None) -> torch.Tensor:
+    def forward(
+        self,
+        ids: torch.Tensor,
+        modulation: torch.Tensor | None,
+        look: MemoryLook | None,
+        seen: torch.Tensor | None = None,
+        draft: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         states = self.dropout(self.tokens(ids) + self.places.weight[: ids.shape[1]])  # (batch, length, hidden)
+        states = states if draft is None else states + draft
         slices = None if modulation is None else slices_of(modulation)
         for number, block in enumerate(self.blocks):
-            states = block(states, None if slices is None else slices[number])
+            states = block(states, None if slices is None else slices[number], seen)
             if look is not None:
                 states = look(number, states)
         return states

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from unmask.pairs.dataset import PairsDataset
 
 
-# Positions that a batch keeps beyond its longest text, at most: in decoding, too, there are more than are needed.
+# Positions that a batch keeps beyond its longest text, at most, where the end is to be learnt: in decoding, too, there
+# are more than are needed.
 SPARE_POSITIONS = 3
-# Few different lengths: memory of ever new sizes would be torn into pieces that nothing fits.
-LENGTH_STEP = 4
+# Fewer different lengths: memory of ever new sizes would be torn into pieces that nothing fits.
+LENGTH_STEP = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class BatchSource:
     """Shuffled batches of the training split, one permutation an epoch, loaded one step ahead.
 
     With a pool of several batches, its rows are sorted by length and each batch is cut to its longest text; a share of
-    the batches stays as it was drawn, and whole.
+    the batches stays as it was drawn, and whole; none does where no network has to learn the end of a text.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class BatchSource:
     ) -> None:
         self.pairs, self.batch_size, self.seed = pairs, batch_size, seed
         self.rank, self.processes = rank, processes
-        self.pool, self.whole = pool, max(1, round(pool * whole_share))
+        self.pool, self.whole = pool, max(1, round(pool * whole_share)) if whole_share else 0
         self.rows = pairs.count("train")
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
         self._pool_number = -1
@@ -106,7 +107,8 @@ class BatchSource:
             lengths = self.pairs.lengths("train", rows)
             order = lengths.argsort(kind="stable")
             for part in np.split(order, self.pool - self.whole):
-                wanted = int(lengths[part].max()) + int(draw.integers(0, SPARE_POSITIONS + 1))
+                spare = int(draw.integers(0, SPARE_POSITIONS + 1)) if self.whole else 0
+                wanted = int(lengths[part].max()) + spare
                 places.append(Place(rows[part], min(length, -(-wanted // LENGTH_STEP) * LENGTH_STEP), False))
         return [places[place] for place in draw.permutation(self.pool)]
 

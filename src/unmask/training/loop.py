@@ -19,17 +19,14 @@ from unmask.errors import CheckpointError, InterruptedRun, OutputError
 from unmask.files import make_folder, try_lock, write_json
 from unmask.runtime import is_main_process, stream_for
 from unmask.training.data import Batch
-from unmask.training.optimizer import learning_rate, set_learning_rate
+from unmask.training.optimizer import set_learning_rate
+from unmask.training.phases import rate_of_step
 from unmask.training.run import Event, Run, prepare_run
 from unmask.training.state import Progress, has_state, load_state, save_state
 from unmask.training.step import LossParts
 
 if TYPE_CHECKING:
     from unmask.recipe import Recipe
-
-
-# Of the lexical head's learning rate, at the end of its own steps.
-HEAD_FINAL_SHARE = 0.02
 
 
 def train(
@@ -142,12 +139,11 @@ def done_share(run: Run) -> float:
 
 
 def network_share(run: Run) -> float:
-    """The same of what comes after the lexical head's own steps."""
+    """The same of what comes after the heads' own steps."""
     steps, progress = run.head_steps, run.progress
     if progress.step <= steps:
         return 0.0
-    samples = steps * run.warmup.batch_size * run.warmup.processes if run.warmup else 0
-    before = share_of(run, Progress(step=steps, samples=samples, seconds=progress.head_seconds))
+    before = share_of(run, Progress(step=steps, samples=run.head_samples, seconds=progress.head_seconds))
     return max(0.0, (share_of(run, progress) - before) / max(1 - before, 1e-9))
 
 
@@ -172,17 +168,17 @@ def agree(run: Run, stop: bool) -> tuple[float, float, bool]:
 
 def train_step(run: Run, batch: Batch, share: float) -> tuple[LossParts, torch.Tensor]:
     """One step of the optimiser over `accumulate` parts of the batch."""
-    section, step = run.recipe.training, run.progress.step
+    section, step, part = run.recipe.training, run.progress.step, run.phase.part
     run.module.train()
     # Dropout and masks are functions of (seed, step, process), of a stream each: a resumed run draws the same.
-    of_dropout, of_masks = (stream_for(run.recipe.seed, 2, step, run.batches.rank)).integers(2**62, size=2).tolist()
+    rank = run.sources[part].rank
+    of_dropout, of_masks = stream_for(run.recipe.seed, 2, step, rank).integers(2**62, size=2).tolist()
     torch.manual_seed(of_dropout)
     generator = torch.Generator(run.device).manual_seed(of_masks)
-    lexical_only = step < run.head_steps
-    run.prepare_head(step)
+    run.prepare_heads()
     parts: LossParts | None = None
     for piece in batch.chunk(section.accumulate):
-        parts = run.module(piece.to(run.device), generator, lexical_only)
+        parts = run.module(piece.to(run.device), generator, part)
         loss = parts.total / section.accumulate
         if run.accelerator is None:
             loss.backward()
@@ -197,17 +193,6 @@ def train_step(run: Run, batch: Batch, share: float) -> tuple[LossParts, torch.T
     run.progress.samples += run.rows_per_step
     run.progress.step += 1
     return parts, norm
-
-
-def rate_of_step(recipe: Recipe, step: int, share: float) -> float:
-    """The learning rate; the network's own warm-up begins when the lexical head's is over."""
-    lexical = recipe.denoiser.lexical
-    head_steps = lexical.head_steps
-    if step < head_steps:
-        # Nearly to nothing: the head should have settled when the others join, and it may be frozen then.
-        left = 1 - step / head_steps
-        return lexical.warmup_learning_rate * min(1.0, (step + 1) / 50) * max(left, HEAD_FINAL_SHARE)
-    return learning_rate(recipe.training.optimizer, step - head_steps, share)
 
 
 def _log_step(

@@ -20,6 +20,7 @@ from unmask.runtime import choose_device, choose_dtype, keep_freed_memory
 from unmask.training.data import Batch, BatchSource
 from unmask.training.journal import Journal
 from unmask.training.optimizer import MovingAverage, build_optimizer
+from unmask.training.phases import Part, Phase, phase_at, phases_of
 from unmask.training.state import Progress
 from unmask.training.step import LossParts, LossSettings, batch_loss
 from unmask.training.validation import Validation
@@ -38,8 +39,8 @@ class LossModule(nn.Module):
         super().__init__()
         self.denoiser, self.settings = denoiser, settings
 
-    def forward(self, batch: Batch, generator: torch.Generator, lexical_only: bool) -> LossParts:
-        return batch_loss(self.denoiser, batch, self.settings, generator, lexical_only)
+    def forward(self, batch: Batch, generator: torch.Generator, part: Part) -> LossParts:
+        return batch_loss(self.denoiser, batch, self.settings, generator, part)
 
 
 @dataclass
@@ -55,13 +56,12 @@ class Run:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     average: MovingAverage
-    batches: BatchSource
-    warmup: BatchSource | None  # for the lexical head's own steps, which come first
+    sources: dict[Part, BatchSource]  # the batches of each phase
     validation: Validation | None
     journal: Journal
     accelerator: Any = None
     progress: Progress = field(default_factory=Progress)
-    settled: bool = False  # whether the lexical head has been frozen
+    settled: set[Part] = field(default_factory=set)  # heads that have been frozen
     failure: str | None = None  # why the run cannot go on; said once all processes have left the loop
 
     @property
@@ -73,31 +73,54 @@ class Run:
         return self.accelerator is None or bool(self.accelerator.is_main_process)
 
     @property
-    def head_steps(self) -> int:
-        """Steps at the beginning that train the lexical head alone."""
-        return self.recipe.denoiser.lexical.head_steps
+    def phases(self) -> list[Phase]:
+        return phases_of(self.recipe)
 
-    def prepare_head(self, step: int) -> None:
-        """Which part of the lexical head works at this step; after its own it keeps the averaged weights, if frozen."""
-        head, section = self.denoiser.lexical, self.recipe.denoiser.lexical
-        if head is None:
-            return
-        head.is_looking = step >= min(section.looks_after, section.head_steps)
-        if section.freeze and step >= section.head_steps and not self.settled:
-            self.average.settle(self.denoiser.freeze_heads())
-            self.settled = True
+    @property
+    def phase(self) -> Phase:
+        """The one that the present step belongs to."""
+        return phase_at(self.phases, self.progress.step)
+
+    @property
+    def head_steps(self) -> int:
+        """Steps at the beginning that train heads alone."""
+        return self.recipe.denoiser.head_steps
+
+    @property
+    def head_samples(self) -> int:
+        return sum(phase.steps * self._rows_per_step(phase) for phase in self.phases if phase.steps is not None)
+
+    def prepare_heads(self) -> None:
+        """Which part of the lexical head works at this step; a head keeps its averaged weights, where it is frozen."""
+        denoiser, step, lexical = self.denoiser, self.progress.step, self.recipe.denoiser.lexical
+        if denoiser.lexical is not None:
+            denoiser.lexical.is_looking = step >= min(lexical.looks_after, lexical.head_steps)
+            if lexical.freeze and step >= lexical.head_steps:
+                self._settle(Part.WORDS)
+        if denoiser.neighbours is not None and self.recipe.denoiser.neighbours.freeze and step >= self.head_steps:
+            self._settle(Part.NEIGHBOURS)
+
+    def _settle(self, part: Part) -> None:
+        if part not in self.settled:
+            freeze = self.denoiser.freeze_heads if part is Part.WORDS else self.denoiser.freeze_neighbours
+            self.average.settle(freeze())
+            self.settled.add(part)
 
     @property
     def rows_per_step(self) -> int:
-        source = self.warmup if self.warmup and self.progress.step < self.head_steps else self.batches
-        return source.batch_size * source.processes
+        return self._rows_per_step(self.phase)
+
+    def _rows_per_step(self, phase: Phase) -> int:
+        return phase.batch_size * self.sources[phase.part].processes
 
     def remaining_batches(self) -> Iterator[Batch]:
         """The batches from the present step on, without end."""
-        step, head_steps = self.progress.step, self.head_steps
-        if self.warmup and step < head_steps:
-            yield from islice(self.warmup.batches(step), head_steps - step)
-        yield from self.batches.batches(max(0, step - head_steps))
+        step = self.progress.step
+        for phase in self.phases:
+            if phase.steps is None or step < phase.first + phase.steps:
+                local = max(0, step - phase.first)
+                left = None if phase.steps is None else phase.steps - local
+                yield from islice(self.sources[phase.part].batches(local), left)
 
 
 def run_hash(recipe: Recipe, pairs: PairsDataset) -> str:
@@ -145,21 +168,19 @@ def prepare_run(
     validation = Validation.from_pairs(pairs, section, settings.schedule, dtype)
     return Run(
         recipe, pairs, out, device, dtype, denoiser, module, optimizer, MovingAverage(denoiser, section.ema),
-        BatchSource(
-            pairs, section.batch_size * section.accumulate, recipe.seed, rank, processes,
-            section.length_pool, section.whole_share,
-        ),
-        _warmup_source(pairs, recipe, rank, processes), validation, Journal(out / "log.jsonl", on_event), accelerator,
+        _sources(pairs, recipe, rank, processes), validation, Journal(out / "log.jsonl", on_event), accelerator,
     )  # fmt: skip
 
 
-def _warmup_source(pairs: PairsDataset, recipe: Recipe, rank: int, processes: int) -> BatchSource | None:
-    lexical = recipe.denoiser.lexical
-    if not lexical.head_steps:
-        return None
-    rows = lexical.warmup_batch or recipe.training.batch_size
-    # A seed of its own: the network should not meet the rows in the order in which its head has just seen them.
-    return BatchSource(pairs, rows * recipe.training.accumulate, recipe.seed + 1, rank, processes)
+def _sources(pairs: PairsDataset, recipe: Recipe, rank: int, processes: int) -> dict[Part, BatchSource]:
+    section, found = recipe.training, {}
+    for phase in phases_of(recipe):
+        # Seeds of their own: no part should meet the rows in the order in which another has just seen them.
+        seed = recipe.seed + {Part.NETWORK: 0, Part.WORDS: 1, Part.NEIGHBOURS: 2}[phase.part]
+        # The lexical head has no use for positions, so its texts may be as long as they are.
+        pool = 0 if phase.part is Part.WORDS else section.length_pool
+        found[phase.part] = BatchSource(pairs, phase.batch_size, seed, rank, processes, pool, section.whole_share)
+    return found
 
 
 def check_pairs_fit(pairs: PairsDataset, recipe: Recipe) -> None:

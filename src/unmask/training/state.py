@@ -23,7 +23,7 @@ class Progress:
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
-    head_seconds: float = 0.0  # those of the lexical head's own steps
+    head_seconds: float = 0.0  # those of the heads' own steps
     best_loss: float | None = None
     best_step: int = 0
 

@@ -13,6 +13,7 @@ from unmask.diffusion.masking import MaskedBatch, mask_batch
 from unmask.diffusion.schedules import Schedule
 from unmask.runtime import autocast
 from unmask.training.data import Batch
+from unmask.training.phases import Part
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def batch_loss(
     batch: Batch,
     settings: LossSettings,
     generator: torch.Generator,
-    lexical_only: bool = False,
+    part: Part = Part.NETWORK,
 ) -> LossParts:
     """Mask a batch's ids, condition on its vectors, and compare."""
     ids, is_word = batch.ids, batch.ids != denoiser.pad_id  # (batch, length)
@@ -56,7 +57,7 @@ def batch_loss(
         summary = denoiser.summarise(standard)  # (batch, hidden)
         frozen = denoiser.heads_are_frozen
         length = None if frozen else _length_loss(denoiser, standard, summary, is_word)
-        if lexical_only and summary is not None:
+        if part is Part.WORDS and summary is not None:
             columns = _columns(denoiser, [ids], True, settings, generator)
             alone = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
             return LossParts(_add(alone, settings.length_weight, length), torch.zeros_like(alone), alone, length)
@@ -66,7 +67,10 @@ def batch_loss(
         # Taken once for both losses: each taking has a gradient of the whole table's size.
         rows = _rows_of(denoiser, columns)  # (columns, hidden)
         lexical = None if frozen or summary is None else _lexical_loss(denoiser, summary, ids, columns, rows)
-        features = denoiser.features(masked.ids, masked.positions, condition, masked.time)  # (masked, hidden)
+        if part is Part.NEIGHBOURS:
+            features = denoiser.features_of_heads(masked.ids, masked.positions, condition)  # (masked, hidden)
+        else:
+            features = denoiser.features(masked.ids, masked.positions, condition, masked.time)
     denoising = cross_entropy_at(denoiser, features, ids, masked, settings.dtype, columns, rows)
     total = _add(_add(denoising, settings.lexical_weight, lexical), settings.length_weight, length)
     return LossParts(total, denoising, lexical, length)

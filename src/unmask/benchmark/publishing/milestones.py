@@ -58,9 +58,8 @@ def measure_milestones(setting: Setting) -> Iterator[Result]:
         evaluation = opened.evaluate(opened.attack(decoder), step=step)
         progress = opened.inverter.manifest.get("progress", {})
         counted = {name: float(progress[name]) for name in ("samples", "seconds") if name in progress}
-        lexical = opened.inverter.recipe.denoiser.lexical
-        # The lexical head's own steps come first; before they are over there is no network to speak of.
-        head_steps = min(step, lexical.warmup_steps) if lexical.enabled else 0
+        # The heads' own steps come first; before they are over there is no network to speak of.
+        head_steps = min(step, opened.inverter.recipe.denoiser.head_steps)
         counted |= {"step": step - head_steps, "head_steps": head_steps} | _loss_before(losses, step)
         yield Result.of(NAME, f"step {step}", evaluation, **counted)
     thinned = losses[:: max(1, -(-len(losses) // POINTS))]
@@ -99,7 +98,7 @@ def markdown(results: Sequence[Result]) -> str:
     head_steps = max(result.numbers["head_steps"] for result in kept)
     decoder = f"Decoder {kept[0].details['decoder']}; the training loss is the mean of the last ten that were logged."
     if head_steps:
-        decoder += f" Steps are the network's, after {head_steps:,.0f} of its lexical head alone; rows count both."
+        decoder += f" Steps are the network's, after {head_steps:,.0f} of its heads alone; rows count both."
     return "\n\n".join([lay_out(headings, rows), f"{notes(kept)}\n{decoder}", theirs, published.CAVEAT])
 
 

@@ -19,7 +19,8 @@ from unmask.training.journal import read_journal
 
 MARK = "variant.json"  # in a variant's folder: what is trained there, and whether it is finished
 FILL_IN = "fill_in"
-HEAD_ROWS = 50  # rows that the lexical head alone trains on for the cost of one of the network's
+# Rows that a head alone trains on for the cost of one of the network's.
+LEXICAL_ROWS, NEIGHBOUR_ROWS = 50, 3
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,19 @@ Variants = Callable[[Setting], list[Variant]]
 def recipe_of(setting: Setting, variant: Variant) -> Recipe:
     """The recipe with the variant's changes and the common budget.
 
-    A row of the lexical head alone counts for what it costs, and such rows take a quarter of the budget at most. The
-    rate is constant and falls at the end of the network's own steps, which are the same part of a run for all variants.
+    A row of a head alone counts for what it costs, and such rows take a quarter of the budget at most, for each head.
+    The rate is constant and falls at the end of the network's own steps.
     """
     changes = [*setting.overrides, *variant.overrides]
     recipe = load_recipe(setting.recipe, changes)
-    training, lexical = recipe.training, recipe.denoiser.lexical
-    batch = training.batch_size * training.accumulate
-    head_batch = (lexical.warmup_batch or training.batch_size) * training.accumulate
-    head_steps = min(lexical.head_steps, setting.rows * HEAD_ROWS // 4 // head_batch)
-    network_steps = max(1, round((setting.rows - head_steps * head_batch / HEAD_ROWS) / batch))
-    steps = head_steps + network_steps
+    training, lexical, neighbours = recipe.training, recipe.denoiser.lexical, recipe.denoiser.neighbours
+    left, steps_of = float(setting.rows), []
+    for head, rows_for_one in ((lexical, LEXICAL_ROWS), (neighbours, NEIGHBOUR_ROWS)):
+        rows = (head.warmup_batch or training.batch_size) * training.accumulate
+        steps_of.append(min(head.head_steps, setting.rows * rows_for_one // 4 // rows))
+        left -= steps_of[-1] * rows / rows_for_one
+    network_steps = max(1, round(left / (training.batch_size * training.accumulate)))
+    steps = sum(steps_of) + network_steps
     budget = {
         "training.max_steps": steps,
         "training.max_samples": "null",
@@ -57,8 +60,9 @@ def recipe_of(setting: Setting, variant: Variant) -> Recipe:
         "training.milestones": "[]",
         "training.optimizer.warmup_steps": min(training.optimizer.warmup_steps, network_steps // 10),
         "training.optimizer.cooldown": "late",
-        "denoiser.lexical.looks_after": min(lexical.looks_after, head_steps // 2),
-        "denoiser.lexical.warmup_steps": head_steps,
+        "denoiser.lexical.looks_after": min(lexical.looks_after, steps_of[0] // 2),
+        "denoiser.lexical.warmup_steps": steps_of[0],
+        "denoiser.neighbours.warmup_steps": steps_of[1],
     }
     return load_recipe(setting.recipe, [*changes, *(f"{key}={value}" for key, value in budget.items())])
 
@@ -157,6 +161,7 @@ def budget_note(results: Sequence[Result]) -> str:
     details = results[0].details
     return (
         f"Each trained on {details['rows']:,} rows of the same pairs with recipe {details['recipe']}, warm-ups "
-        f"shortened to fit; {HEAD_ROWS} rows of the lexical head alone count as one. Decoder {details['decoder']}. "
+        f"shortened to fit; {LEXICAL_ROWS} rows of the lexical head alone count as one, {NEIGHBOUR_ROWS} of the "
+        f"neighbour head alone. Decoder {details['decoder']}. "
         "An equal number of rows is not an equal number of minutes."
     )
