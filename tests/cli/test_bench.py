@@ -80,12 +80,13 @@ def check(done: Any, workshop: Path, table: str) -> list[dict[str, Any]]:
 
 def test_decoders_beside_baselines_and_published_values(workshop: Path) -> None:
     from unmask.attacks.baselines import BASELINES
+    from unmask.benchmark.publishing.decoders import DRAFTS
     from unmask.decoding import DECODERS
 
     page = workshop / "decoders.md"
     done = bench(workshop, "decoders", "--pairs", str(workshop / "pairs"), "--markdown", str(page))
     rows = check(done, workshop, "decoders")
-    assert [row["label"] for row in rows] == [*DECODERS.names, *BASELINES.names]
+    assert [row["label"] for row in rows] == [*DECODERS.names, *BASELINES.names, f"confidence, best of {DRAFTS}"]
     assert "77.3" in done.stdout and "Perplexity under 4-grams" in done.stdout
     assert page.read_text("utf-8").strip() == done.stdout.strip()
 

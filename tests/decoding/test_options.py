@@ -20,6 +20,7 @@ from unmask.errors import InputError
         ("seed", -1),
         ("counts", "quadratic"),
         ("remask_mode", "highest"),
+        ("drafts", 0),
         ("remask_share", 1.5),
         ("restart_t", 0.0),
     ],

@@ -44,6 +44,7 @@ class Choices(TypedDict, total=False):
     temperature: float
     top_p: float
     seed: int
+    drafts: int
     lexical_weight: float | None
     repeat_penalty: float | None
     counts: Literal["linear", "cosine"]

@@ -31,6 +31,7 @@ Baselines = Annotated[list[str] | None, typer.Option(help="random, unconditional
 Everything = Annotated[bool, typer.Option("--all", help="Every decoder and every baseline; needs --pairs.")]
 Steps = Annotated[int | None, typer.Option(help="Decoding steps, for all decoders but sequential.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
+Drafts = Annotated[int, typer.Option(help="Texts written for each vector; the model's own favourite is measured.")]
 Pairs = Annotated[
     Path | None, typer.Option(help="The pairs that the model was trained on: for `nearest`, `random` and `ngram`.")
 ]
@@ -59,6 +60,7 @@ def evaluate(
     everything: Everything = False,
     steps: Steps = None,
     temperature: Temperature = 0.0,
+    drafts: Drafts = 1,
     pairs: Pairs = None,
     limit: Limit = None,
     seed: Seed = 0,
@@ -92,7 +94,7 @@ def evaluate(
 
     if as_json and markdown:
         raise InputError("--json and --markdown were both given; choose one")
-    options = DecodeOptions(temperature=temperature, seed=seed)
+    options = DecodeOptions(temperature=temperature, seed=seed, drafts=drafts)
     options = options if steps is None else replace(options, steps=steps)
     line_up = _line_up(everything, decoder or [], baseline or [], options, batch_size)
     line_up.check(has_pairs=pairs is not None)

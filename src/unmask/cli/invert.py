@@ -29,6 +29,7 @@ BatchSize = Annotated[int | None, typer.Option(min=1, help="Vectors at a time; c
 Seed = Annotated[int, typer.Option(help="Where chance is involved, this decides it.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token, 1 draws as the model believes.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that make up this share.")]
+Drafts = Annotated[int, typer.Option(help="Write so many texts for each vector and keep the model's own favourite.")]
 LexicalWeight = Annotated[
     float | None, typer.Option(help="What the words read from the vector count for; the model's if left out.")
 ]
@@ -56,6 +57,7 @@ def invert(
     seed: Seed = 0,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
+    drafts: Drafts = 1,
     lexical_weight: LexicalWeight = None,
     repeat_penalty: RepeatPenalty = None,
     counts: Counts = "linear",
@@ -92,9 +94,9 @@ def invert(
 
     DECODERS.resolve(decoder)
     choices: dict[str, Any] = {
-        "steps": steps, "temperature": temperature, "top_p": top_p, "seed": seed, "lexical_weight": lexical_weight,
-        "repeat_penalty": repeat_penalty, "counts": counts, "resample_all": resample_all, "remask_share": remask_share,
-        "remask_mode": remask_mode, "restart_t": restart_t,
+        "steps": steps, "temperature": temperature, "top_p": top_p, "seed": seed, "drafts": drafts,
+        "lexical_weight": lexical_weight, "repeat_penalty": repeat_penalty, "counts": counts,
+        "resample_all": resample_all, "remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t,
     }  # fmt: skip
     options = DecodeOptions(**choices)
     set_threads(threads)

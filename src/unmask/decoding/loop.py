@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from unmask.decoding import DECODERS, DEFAULT_DECODER
+from unmask.decoding.drafts import decode_drafts
 from unmask.decoding.options import DecodeOptions
-from unmask.decoding.policy import Canvas, Policy, StepPlan
+from unmask.decoding.policy import Canvas, Policy, StepPlan, time_of_share
 from unmask.decoding.proposals import Proposals, Readings, positions_at_once, propose, read_logits
-from unmask.decoding.state import DecodeState
+from unmask.decoding.state import DecodeState, RowKey
 from unmask.denoiser.conditioning import Condition
 from unmask.diffusion.schedules import LinearSchedule, Schedule, decoding_schedule
 from unmask.records import DecodeStep
@@ -20,6 +21,10 @@ from unmask.runtime import autocast
 
 if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
+
+
+# Passes that judge a text: so many blocks of it, each given those before it.
+JUDGING_PASSES = 8
 
 
 class Decoding:
@@ -50,7 +55,7 @@ class Decoding:
 
     @torch.no_grad()
     def join(
-        self, vectors: torch.Tensor | Condition, row_keys: Sequence[int], tokens: torch.Tensor | None = None
+        self, vectors: torch.Tensor | Condition, row_keys: Sequence[RowKey], tokens: torch.Tensor | None = None
     ) -> None:
         """Add rows: vectors (rows, dimension) or their condition, a key per row for its random stream, and a text to
         start from, (rows, length) with mask_id where it is open; without one everything is open, up to the text's end
@@ -114,6 +119,44 @@ class Decoding:
             confidence=state.confidence.clone(),
             forward_passes=state.passes.clone(),
         )
+
+    @torch.no_grad()
+    def log_likelihood(self, tokens: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """How likely the network finds whole texts (rows, length), read from left to right, and the passes it took.
+
+        Read in the order of speech rather than in that of the decoding: a text that was begun at both ends and does not
+        meet in the middle is found out.
+        """
+        assert self.condition is not None, "no row has joined"
+        is_read = (
+            tokens != self.canvas.pad_id if self.canvas.ends_are_given else torch.ones_like(tokens, dtype=torch.bool)
+        )
+        counts = is_read.sum(dim=1, keepdim=True).clamp(min=1)  # (rows, 1)
+        block = torch.arange(tokens.shape[1], device=tokens.device) * JUDGING_PASSES // counts  # (rows, length)
+        total = torch.zeros(len(tokens), device=tokens.device)
+        for number in range(JUDGING_PASSES):
+            hidden, asked = is_read & (block >= number), is_read & (block == number)  # (rows, length) each
+            time = time_of_share(self.policy.schedule, hidden.sum(dim=1) / self.canvas.length)
+            said = self._log_probabilities(tokens, hidden, asked, time)  # (asked,)
+            total.index_add_(0, asked.nonzero(as_tuple=True)[0], said)
+        return total, JUDGING_PASSES
+
+    def _log_probabilities(
+        self, tokens: torch.Tensor, hidden: torch.Tensor, asked: torch.Tensor, time: torch.Tensor
+    ) -> torch.Tensor:
+        """Of the tokens at the `asked` positions, where the `hidden` ones are masked; (asked,)."""
+        assert self.condition is not None
+        masked, targets = tokens.masked_fill(hidden, self.canvas.mask_id), tokens[asked]
+        parts = [torch.empty(0, device=tokens.device)]
+        with self._precision():
+            given = time if self.denoiser.uses_time else None
+            features = self.denoiser.features(masked, asked, self.condition, given, self._lexical_weight)
+            size = positions_at_once(self.denoiser.vocabulary_size, features.device)
+            for start in range(0, len(features), size):
+                logits = self.denoiser.logits(features[start : start + size])  # (part, vocabulary)
+                of_target = logits.gather(1, targets[start : start + size, None])[:, 0]
+                parts.append(of_target - logits.logsumexp(dim=1))
+        return torch.cat(parts)
 
     def _propose(self, active: DecodeState, plan: StepPlan, asked: torch.Tensor, rows: torch.Tensor) -> Proposals:
         """Proposals for the active rows; only the rows that asked go through the network."""
@@ -198,7 +241,19 @@ def decode(
     `schedule` is the one the denoiser was trained with.
     """
     count = len(vectors) if isinstance(vectors, torch.Tensor) else vectors.batch_size
-    decoding = Decoding(denoiser, decoder, options, schedule, dtype)
-    decoding.join(vectors, range(count) if row_keys is None else row_keys)
+    keys = range(count) if row_keys is None else row_keys
+    chosen = options or DecodeOptions()
+
+    def start(options: DecodeOptions, keys: Sequence[RowKey]) -> Decoding:
+        nonlocal vectors
+        decoding = Decoding(denoiser, decoder, options, schedule, dtype)
+        decoding.join(vectors, keys)
+        vectors = decoding.condition or vectors  # made once for all drafts
+        return decoding
+
+    if chosen.drafts > 1:
+        yield from decode_drafts(start, chosen, keys)
+        return
+    decoding = start(chosen, keys)
     while not decoding.is_finished:
         yield decoding.advance()

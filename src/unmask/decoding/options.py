@@ -16,6 +16,7 @@ class DecodeOptions:
     temperature: float = 0.0  # 0 takes the likeliest token
     top_p: float = 1.0  # share of the probability from which tokens are drawn
     seed: int = 0
+    drafts: int = 1  # texts written for each vector; the one stays that the network finds likeliest
     lexical_weight: float | None = None  # of the lexical head's scores; None: the model's own
     repeat_penalty: float | None = None  # off the logit of every word that the text has; None: the model's own
     counts: Literal["linear", "cosine"] = "linear"  # `confidence`: how the number of masked positions falls
@@ -26,6 +27,7 @@ class DecodeOptions:
 
     def __post_init__(self) -> None:
         _require(self.steps >= 1, "steps", self.steps, "a whole number of at least 1")
+        _require(1 <= self.drafts < 2**31, "drafts", self.drafts, "a whole number of at least 1")
         _require(
             0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 (the likeliest token) or more"
         )

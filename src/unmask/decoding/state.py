@@ -11,12 +11,15 @@ import torch
 
 from unmask.runtime import stream_for
 
+# Names a row's random stream; a pair is the row and the number of its draft.
+RowKey = int | tuple[int, int]
+
 
 class RowStream:
     """One row's own random numbers, made on first use since most decoders need none."""
 
-    def __init__(self, seed: int, row_key: int) -> None:
-        self._keys = (seed, row_key)
+    def __init__(self, seed: int, row_key: RowKey) -> None:
+        self._keys = (seed, *((row_key,) if isinstance(row_key, int) else row_key))
         self._generator: np.random.Generator | None = None
 
     def draw(self, count: int) -> np.ndarray:
@@ -42,7 +45,7 @@ class DecodeState:
     streams: list[RowStream]
 
     @classmethod
-    def fresh(cls, tokens: torch.Tensor, mask_id: int, seed: int, row_keys: Sequence[int]) -> DecodeState:
+    def fresh(cls, tokens: torch.Tensor, mask_id: int, seed: int, row_keys: Sequence[RowKey]) -> DecodeState:
         """Rows that have taken no step; what `tokens` shows already stays and counts as certain."""
         visible = tokens != mask_id  # (rows, length)
         none = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)

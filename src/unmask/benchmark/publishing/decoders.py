@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from unmask.attacks.baselines import BASELINES, NearestNeighbour, RandomTokens
 from unmask.benchmark.lineup import LineUp, measure
@@ -10,21 +12,39 @@ from unmask.benchmark.publishing import published
 from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_cells, notes, number, present
 from unmask.benchmark.publishing.results import Result
 from unmask.benchmark.publishing.setting import Setting, Table
-from unmask.decoding import DECODERS
+from unmask.decoding import DECODERS, DEFAULT_DECODER
+
+if TYPE_CHECKING:
+    from unmask.attacks.inverter import Inverter
+    from unmask.benchmark.evaluation import Evaluation
 
 NAME = "decoders"
+DRAFTS = 16  # of the line that writes several texts
 
 
 def measure_decoders(setting: Setting) -> Iterator[Result]:
-    """Every decoder and every baseline that can be had: `nearest` needs the training pairs."""
+    """Every decoder, the default one with several drafts, and every baseline: `nearest` needs the training pairs."""
     inverter = setting.open_inverter()
+    decoders = setting.decoders or DECODERS.names
+    line_up = LineUp(decoders, _baselines(setting), setting.options)
+    for evaluation in _measure(setting, inverter, line_up):
+        yield Result.of(NAME, evaluation.attack, evaluation)
+    if DEFAULT_DECODER in decoders and setting.options.drafts == 1:
+        line_up = LineUp([DEFAULT_DECODER], [], replace(setting.options, drafts=DRAFTS))
+        for evaluation in _measure(setting, inverter, line_up):
+            yield Result.of(NAME, f"{evaluation.attack}, best of {DRAFTS}", evaluation)
+
+
+def _baselines(setting: Setting) -> list[str]:
     has_pairs = setting.pairs is not None
     baselines = [name for name in BASELINES.names if has_pairs or name != NearestNeighbour.name]
     if setting.limit == 1:
         baselines.remove("shuffled")  # one vector has no other to be taken for
-    line_up = LineUp(setting.decoders or DECODERS.names, baselines, setting.options)
-    progress = inverter.manifest.get("progress", {})
-    for evaluation in measure(
+    return baselines
+
+
+def _measure(setting: Setting, inverter: Inverter, line_up: LineUp) -> Iterator[Evaluation]:
+    return measure(
         inverter,
         setting.plain_texts,
         line_up,
@@ -34,12 +54,11 @@ def measure_decoders(setting: Setting) -> Iterator[Result]:
         details={
             "model": setting.model,
             "options": setting.chosen_options,
-            "training": progress,
-            "has_pairs": has_pairs,
+            "training": inverter.manifest.get("progress", {}),
+            "has_pairs": setting.pairs is not None,
         },
         on_progress=setting.on_progress,
-    ):
-        yield Result.of(NAME, evaluation.attack, evaluation)
+    )
 
 
 def markdown(results: Sequence[Result]) -> str:
@@ -65,7 +84,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 def _models(results: Sequence[Result]) -> str:
     """Accuracy by encoder: the best decoder's here, the published ones with 90 % of the text visible."""
-    decoders = [result for result in results if result.label in DECODERS.names]
+    decoders = [result for result in results if result.details.get("decoder") and not result.details.get("baseline")]
     rows = [
         [f"published, {name}", number(line.accuracy), number(line.steps, 0), number(line.validation_loss, 3)]
         for name, line in published.MODELS.items()
