@@ -167,12 +167,15 @@ def test_the_head_alone_takes_a_quarter_of_the_budget_at_most_and_the_network_co
     from unmask.benchmark.publishing.variants import Variant, recipe_of
 
     changes = ("training.batch_size=100", "denoiser.lexical.warmup_batch=500", "denoiser.lexical.warmup_steps=9000")
+    near = ("denoiser.neighbours.warmup_batch=300", "denoiser.neighbours.warmup_steps=9000")
     shares = ("training.optimizer.cooldown_share=0.2",)
-    setting = Setting((), tmp_path, rows=40_000, overrides=changes + shares)
+    setting = Setting((), tmp_path, rows=40_000, overrides=changes + near + shares)
     with_head = recipe_of(setting, Variant("head", ("denoiser.lexical.enabled=true",)))
     without = recipe_of(setting, Variant("plain", ("denoiser.lexical.enabled=false",)))
-    assert (with_head.denoiser.lexical.warmup_steps, with_head.training.max_steps) == (1000, 1300)
-    assert (without.denoiser.lexical.warmup_steps, without.training.max_steps) == (0, 400)
+    # Of 40,000 rows the lexical head takes 10,000 and so does the neighbour head, each of its own at its own price.
+    assert (with_head.denoiser.lexical.warmup_steps, with_head.training.max_steps) == (1000, 1000 + 100 + 200)
+    assert (without.denoiser.lexical.warmup_steps, without.training.max_steps) == (0, 100 + 300)
+    assert [recipe.denoiser.neighbours.warmup_steps for recipe in (with_head, without)] == [100, 100]
     assert with_head.training.optimizer.cooldown_share == without.training.optimizer.cooldown_share
     assert without.training.optimizer.cooldown_share == 0.2
 
@@ -225,7 +228,7 @@ def test_a_variant_that_is_the_recipe_itself_is_trained_once(workshop: Path) -> 
     assert done.exit_code == 0, done.output
     labels = [line.split("  ")[0] for line in done.stdout.splitlines()[1:]]
     assert len(labels) == len(set(labels)) and ("as in the recipe" in labels) != (
-        "AdaLN, prefix and lexical head" in labels
+        "AdaLN, prefix, lexical and neighbour head" in labels
     )
 
 

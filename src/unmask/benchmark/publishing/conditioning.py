@@ -12,6 +12,7 @@ from unmask.recipe import PretrainedBackbone, Recipe, load_recipe
 
 NAME = "conditioning"
 PREFIX = 4  # where the recipe itself has none
+WHOLE_SHARE = 0.125  # of the batches, where a variant has to learn the end of a text and the recipe has not
 
 
 def variants(setting: Setting) -> list[Variant]:
@@ -31,28 +32,45 @@ def variants(setting: Setting) -> list[Variant]:
 def _ways_in(recipe: Recipe) -> list[Variant]:
     prefix = recipe.denoiser.conditioning.prefix or PREFIX
 
-    def variant(label: str, adaln: bool, prefix: int, lexical: bool) -> Variant:
+    def variant(label: str, adaln: bool, prefix: int, lexical: bool, neighbours: bool = False) -> Variant:
         changes = {
             "conditioning.adaln": adaln,
             "conditioning.prefix": prefix,
             "lexical.enabled": lexical,
             "length_head.enabled": lexical and recipe.denoiser.length_head.enabled,
+            "neighbours.enabled": neighbours,
         }
-        return Variant(label, tuple(f"denoiser.{key}={str(value).lower()}" for key, value in changes.items()))
+        settings = [f"denoiser.{key}={str(value).lower()}" for key, value in changes.items()]
+        return Variant(label, (*settings, *([] if changes["length_head.enabled"] else _ends_learnt(recipe))))
 
     return [
         variant("AdaLN only (the paper)", True, 0, False),
         variant("prefix only", False, prefix, False),
         variant("AdaLN and prefix", True, prefix, False),
         variant("AdaLN, prefix and lexical head", True, prefix, True),
+        *(
+            [variant("AdaLN, prefix, lexical and neighbour head", True, prefix, True, True)]
+            if recipe.denoiser.neighbours.enabled
+            else []
+        ),
     ]
+
+
+def _ends_learnt(recipe: Recipe) -> tuple[str, ...]:
+    """What a network without a length head needs."""
+    training = recipe.training
+    needs = training.length_pool and not training.whole_share
+    return (f"training.whole_share={WHOLE_SHARE}",) if needs else ()
 
 
 def _heads(recipe: Recipe) -> list[Variant]:
     """What each part of the lexical head, and the length head, is worth."""
     lexical, found = recipe.denoiser.lexical, []
     if recipe.denoiser.length_head.enabled:
-        found.append(Variant("without the length head", ("denoiser.length_head.enabled=false",)))
+        changes = ("denoiser.length_head.enabled=false", *_ends_learnt(recipe))
+        found.append(Variant("without the length head", changes))
+    if recipe.denoiser.neighbours.enabled:
+        found.append(Variant("without the neighbour head", ("denoiser.neighbours.enabled=false",)))
     if lexical.enabled and lexical.freeze:
         found.append(Variant("heads not frozen", ("denoiser.lexical.freeze=false",)))
     if lexical.enabled and lexical.looks:
