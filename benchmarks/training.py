@@ -135,6 +135,8 @@ def recipe_step(recipe: Recipe, batch: int) -> Callable[[], None]:
     denoiser = build_lexical(recipe)
     if recipe.denoiser.lexical.freeze:
         denoiser.freeze_heads()
+    if recipe.denoiser.neighbours.freeze:
+        denoiser.freeze_neighbours()
     optimizer = build_optimizer(denoiser, recipe.training.optimizer)
     settings = LossSettings(
         build_schedule(recipe.schedule), torch.bfloat16, 0.0, recipe.denoiser.lexical.loss_weight,
@@ -177,8 +179,8 @@ def concatenated_step(recipe: Recipe, batch: int) -> Callable[[], None]:
             together = torch.cat([condition.candidate_ids, masked.ids], dim=1)  # (batch, candidates + length)
             states = denoiser.backbone(together, condition.modulation, None)[:, -LENGTH:]
             places = masked.positions.nonzero(as_tuple=True)
-            bias = condition.summary.detach() * denoiser.bias_gate
-            features = denoiser.backbone.head(states[places]) + bias[places[0]]
+            of_heads = denoiser.features_of_heads(masked.ids, masked.positions, condition)
+            features = denoiser.backbone.head(states[places]) * denoiser.network_gate + of_heads
         denoising = cross_entropy_at(denoiser, features, rows.ids, masked, torch.bfloat16)
         (denoising + recipe.denoiser.lexical.loss_weight * lexical).backward()
         finish(denoiser, optimizer)

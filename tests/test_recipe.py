@@ -173,3 +173,12 @@ def test_no_override_breaks_the_door(keys: list[str], value: str) -> None:
     recipe = recipe_folder() / f"{recipe_names()[0]}.yaml"
     with contextlib.suppress(RecipeError):
         load_recipe(recipe, [f"{'.'.join(keys)}={value}"])
+
+
+def test_batches_may_all_be_cut_only_where_no_network_has_to_learn_the_end() -> None:
+    cut = ["training.length_pool=4", "training.whole_share=0"]
+    heads = ["denoiser.length_head={enabled: true, hide_padding: false}", "denoiser.length_head.hide_padding=true"]
+    load_recipe("minilm-plain", [*cut, *heads])
+    for missing in ([], heads[:1], ["denoiser.length_head={enabled: false, hide_padding: true}"]):
+        with pytest.raises(RecipeError, match=r"whole_share is 0.*hide_padding"):
+            load_recipe("minilm-plain", [*cut, *missing])

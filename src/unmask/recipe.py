@@ -146,6 +146,7 @@ class LexicalSection(Section):
 
 class LengthHeadSection(Section):
     enabled: bool = False  # the text's length is read from the vector first, and padding is never predicted
+    hide_padding: bool = False  # nor attended to: a text is the same however much of it follows
     hidden: int = Field(512, ge=1)
     loss_weight: float = Field(0.1, ge=0)
 
@@ -248,11 +249,12 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _ends_are_learnt(self) -> Recipe:
-        training = self.training
-        if training.length_pool and not training.whole_share and not self.denoiser.length_head.enabled:
+        training, length_head = self.training, self.denoiser.length_head
+        knows_ends = length_head.enabled and length_head.hide_padding
+        if training.length_pool and not training.whole_share and not knows_ends:
             raise ValueError(
-                "training.whole_share is 0, so nothing would teach the network where texts end: give it a share, or "
-                "enable denoiser.length_head"
+                "training.whole_share is 0, so the network would never see whole texts and their padding: give it a "
+                "share, or enable denoiser.length_head and its hide_padding"
             )
         return self
 

@@ -28,7 +28,7 @@ def make(backbone: ScratchBackbone | PretrainedBackbone | None = None, fresh: bo
     section = DenoiserSection(
         backbone=backbone or ScratchBackbone(kind="scratch", layers=2, hidden=16, heads=2, feed_forward=24),
         lexical=LexicalSection(enabled=True, candidates=4, hidden=12, bias_start=0.5),
-        length_head=LengthHeadSection(enabled=True, hidden=12),
+        length_head=LengthHeadSection(enabled=True, hidden=12, hide_padding=True),
         neighbours=NeighbourSection(enabled=True, reach=REACH, hidden=20),
         dropout=0.0,
     )

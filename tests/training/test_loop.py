@@ -63,6 +63,7 @@ NEIGHBOURS = {
     "denoiser__neighbours__warmup_steps": 4,
     "denoiser__neighbours__warmup_batch": 20,
     "denoiser__neighbours__freeze": True,
+    "denoiser__length_head__hide_padding": True,
     "training__whole_share": 0.0,
 }
 

@@ -64,6 +64,7 @@ class Denoiser(nn.Module):
         self.length_head = (
             LengthHead(inputs, section.length_head.hidden, length) if section.length_head.enabled else None
         )
+        self.hides_padding = section.length_head.enabled and section.length_head.hide_padding
         if self.bias_gate is not None:
             self.bias_gate.requires_grad_(lexical.bias_trained)
         near = section.neighbours
@@ -183,8 +184,7 @@ class Denoiser(nn.Module):
 
         `lexical_weight` stands in for the gate of the lexical head's scores.
         """
-        # Where the ends are given, padding is nothing but the canvas that the text does not fill.
-        seen = ids != self.pad_id if self.ends_are_given else None  # (batch, length)
+        seen = ids != self.pad_id if self.hides_padding else None  # (batch, length)
         guesses = self._guesses(ids, positions, condition)  # (batch, length, hidden)
         states = self.backbone(
             ids, self._modulation(condition, time), self._memory_look(ids, condition), seen, self._draft(ids, guesses)
