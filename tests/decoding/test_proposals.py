@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unmask.decoding.options import DecodeOptions
-from unmask.decoding.proposals import choose_boundary, read_logits
+from unmask.decoding.proposals import BLOCK, choose_boundary, read_logits
 from unmask.errors import CheckpointError
 
 PAD = 0
@@ -121,3 +121,19 @@ def test_output_that_is_not_a_number_is_an_error_and_not_a_text(value: float) ->
     logits[1, 4] = value
     with pytest.raises(CheckpointError, match="not a number"):
         read(logits, DecodeOptions())
+
+
+@pytest.mark.parametrize("vocabulary", [BLOCK - 1, BLOCK, 3 * BLOCK, 3 * BLOCK + 5])
+def test_a_draw_from_blocks_is_the_draw_from_the_whole(vocabulary: int) -> None:
+    generator = torch.Generator().manual_seed(vocabulary)
+    logits = 3 * torch.randn(400, vocabulary, generator=generator)
+    logits[:, torch.randperm(vocabulary, generator=generator)[: vocabulary // 2]] = -math.inf
+    uniforms = torch.rand(400, generator=generator)
+    uniforms[:2] = torch.tensor([0.0, 1 - 1e-7])
+    found = read(logits, DecodeOptions(temperature=1.0), uniforms).words
+    logits[:, PAD] = -math.inf
+    running = logits.double().softmax(dim=1).cumsum(dim=1)
+    before = (running - logits.double().softmax(dim=1)).gather(1, found[:, None])[:, 0]
+    after = running.gather(1, found[:, None])[:, 0]
+    assert bool((before - 1e-5 <= uniforms).all()) and bool((uniforms <= after + 1e-5).all())
+    assert torch.isfinite(logits.gather(1, found[:, None])).all()

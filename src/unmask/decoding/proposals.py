@@ -13,6 +13,7 @@ from unmask.errors import CheckpointError
 CPU_LOGITS = 2**22
 GPU_LOGITS = 2**27
 FEWEST_POSITIONS = 64
+BLOCK = 256  # of the vocabulary, for draws
 
 # Stand for log 0 in sums along the text: a visible token outweighs any number of impossible ones.
 IMPOSSIBLE = -1e3
@@ -61,41 +62,57 @@ def read_logits(
     logits[:, pad_id] = -torch.inf
     best, words = logits.max(dim=1)
     takes_pad = pad > best
-    drawn: torch.Tensor | None = None
+    weights = logits.sub_(best[:, None]).exp_()  # (positions, vocabulary); 1 for the likeliest token
+    normaliser = torch.logaddexp(best + weights.sum(dim=1).log(), pad)  # (positions,)
+    drawn = best
     if uniforms is not None:
-        scaled = logits / options.temperature  # (positions, vocabulary)
+        tempered = weights.pow(1 / options.temperature)  # (positions, vocabulary)
         # PAD comes first in the cumulated distribution, the tokens share what is left of it.
-        chance = torch.sigmoid(pad / options.temperature - scaled.logsumexp(dim=1))
+        chance = torch.sigmoid((pad - best) / options.temperature - tempered.sum(dim=1).log())
         takes_pad = uniforms < chance
         left = ((uniforms - chance) / (1 - chance).clamp(min=1e-9)).clamp(0, 1 - 1e-7)
         uniforms = torch.where(pad_competes, left, uniforms)
-        words = _draw(scaled, words, options.top_p, uniforms)
-        drawn = logits.gather(1, words[:, None])[:, 0]
-    top = torch.maximum(best, pad)  # (positions,)
-    normaliser = top + (logits.sub_(top[:, None]).exp_().sum(dim=1) + (pad - top).exp()).log()
+        words = _draw(tempered, words, options.top_p, uniforms)
+        drawn = best + weights.gather(1, words[:, None])[:, 0].log()
     if not bool(torch.isfinite(normaliser).all()):
         raise CheckpointError(
             "the network's output is not a number, expected finite logits; the checkpoint is damaged or the vectors "
             "are far from those it was trained on: check them with unmask doctor"
         )
-    return Readings(words, (best if drawn is None else drawn) - normaliser, pad - normaliser, takes_pad)
+    return Readings(words, drawn - normaliser, pad - normaliser, takes_pad)
 
 
-def _draw(scaled: torch.Tensor, best: torch.Tensor, top_p: float, uniforms: torch.Tensor) -> torch.Tensor:
-    """Inverse-CDF draw from softmax(scaled), from its likeliest part only if top_p < 1; (positions,)."""
-    probabilities = scaled.softmax(dim=1)  # (positions, vocabulary)
+def _draw(weights: torch.Tensor, best: torch.Tensor, top_p: float, uniforms: torch.Tensor) -> torch.Tensor:
+    """Inverse-CDF draw in proportion to weights (positions, vocabulary), from the likeliest part only if top_p < 1."""
     if top_p < 1:
-        probabilities, order = probabilities.sort(dim=1, descending=True, stable=True)
-        before = probabilities.cumsum(dim=1) - probabilities
+        weights, order = weights.sort(dim=1, descending=True, stable=True)
+        cumulated = weights.cumsum(dim=1)
         # The likeliest token always stays, so that something can be drawn.
-        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
-    cumulated = probabilities.cumsum(dim=1)
-    targets = (uniforms * cumulated[:, -1])[:, None]
-    places = torch.searchsorted(cumulated, targets, right=True).clamp(max=scaled.shape[1] - 1)  # (positions, 1)
+        weights = weights.masked_fill(cumulated - weights >= top_p * cumulated[:, -1:], 0.0)
+    places = _search(weights, uniforms)  # (positions, 1)
     drawn = places if top_p == 1 else order.gather(1, places)
     # Rounding may end on a token of probability zero, which may be one that is never allowed.
-    possible = probabilities.gather(1, places) > 0
+    possible = weights.gather(1, places) > 0
     return torch.where(possible, drawn, best[:, None])[:, 0]
+
+
+def _search(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Where the cumulated weights of each row pass its uniform share of their sum; (positions, 1).
+
+    First the block, then the place in it: sums of blocks cost a third of a running sum over the whole vocabulary.
+    """
+    vocabulary = weights.shape[1]
+    even = vocabulary // BLOCK * BLOCK
+    sums = weights[:, :even].unflatten(1, (-1, BLOCK)).sum(dim=2)  # (positions, whole blocks)
+    sums = torch.cat([sums, weights[:, even:].sum(dim=1, keepdim=True)], dim=1)  # (positions, blocks)
+    cumulated = sums.cumsum(dim=1)
+    targets = uniforms[:, None] * cumulated[:, -1:]  # (positions, 1)
+    block = torch.searchsorted(cumulated, targets, right=True).clamp(max=sums.shape[1] - 1)
+    inside = targets - (cumulated.gather(1, block) - sums.gather(1, block))
+    places = block * BLOCK + torch.arange(BLOCK, device=weights.device)  # (positions, BLOCK)
+    held = weights.gather(1, places.clamp(max=vocabulary - 1)).masked_fill(places >= vocabulary, 0.0)
+    place = torch.searchsorted(held.cumsum(dim=1), inside, right=True).clamp(max=BLOCK - 1)
+    return (block * BLOCK + place).clamp(max=vocabulary - 1)
 
 
 def choose_boundary(log_pad: torch.Tensor, is_open: torch.Tensor, is_pad: torch.Tensor) -> torch.Tensor:
