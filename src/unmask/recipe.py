@@ -128,6 +128,7 @@ class LexicalSection(Section):
     candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
     coverage: bool = True  # mark the candidates that the visible tokens have spent
     repeat_penalty: float = Field(0.0, ge=0)  # decoding takes it off the logit of every word that the text has already
+    repeat_by_word: bool = False  # that is then a factor of what each word's coming again costs by the training texts
     bias: bool = True  # the head's scores enter the logits through a learned gate
     decoding_weight: float | None = Field(None, ge=0)  # that gate in decoding; None: as it was learnt
     bias_start: float = 0.0  # that gate at step 0; at 0 the network begins as its backbone would

@@ -62,6 +62,7 @@ class ScriptedDenoiser:
     lexical_weight = None
     uses_time = True
     repeat_penalty = 0.0
+    repeat_cost: torch.Tensor | None = None
     device = torch.device("cpu")
     length, mask_id, pad_id = LENGTH, MASK, PAD
 

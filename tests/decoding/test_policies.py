@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from unmask.decoding import DecodeOptions, decode
+from unmask.decoding.loop import lower_others
 from unmask.decoding.policy import lowest, time_of_share
 from unmask.diffusion.schedules import CosineSchedule, ExponentialSchedule, LinearSchedule, Schedule
 from unmask.records import DecodeStep
@@ -190,3 +191,25 @@ def test_a_word_does_not_count_against_itself(kit: Any) -> None:
 def final(kit: Any, logits: torch.Tensor, **options: Any) -> list[int]:
     *_, last = decode(kit.ScriptedDenoiser(logits), kit.AnyCondition(1), "sequential", DecodeOptions(**options))  # type: ignore[arg-type]
     return last.tokens[0].tolist()
+
+
+def test_a_word_that_texts_repeat_may_come_again_and_another_may_not(kit: Any) -> None:
+    logits = kit.script([7, 7, 8, 8], [3.0] * 4 + [20.0] * (kit.LENGTH - 4))
+    logits[1, 9], logits[3, 10] = 2.0, 2.0
+    scripted = kit.ScriptedDenoiser(logits)
+    scripted.repeat_cost = torch.full((logits.shape[1],), 2.0)
+    scripted.repeat_cost[7] = 0.5
+    *_, last = decode(scripted, kit.AnyCondition(1), "sequential", DecodeOptions(repeat_penalty=1.0))  # type: ignore[arg-type]
+    assert last.tokens[0].tolist()[:4] == [7, 7, 8, 10]
+    *_, last = decode(scripted, kit.AnyCondition(1), "sequential", DecodeOptions(repeat_penalty=0.0))  # type: ignore[arg-type]
+    assert last.tokens[0].tolist()[:4] == [7, 7, 8, 8]
+
+
+def test_a_cost_by_word_counts_each_time_but_not_for_the_words_own_place() -> None:
+    tokens = torch.tensor([[5, 5, 6, 0]]).expand(4, 4)
+    amounts = torch.tensor([[0.5, 0.5, 2.0, 0.0]]).expand(4, 4)
+    each, once = torch.zeros(4, 8), torch.zeros(4, 8)
+    lower_others(each, tokens, amounts, torch.arange(4), each_time=True)
+    lower_others(once, tokens, amounts, torch.arange(4), each_time=False)
+    assert each[:, 5].tolist() == [-0.5, -0.5, -1.0, -1.0] and each[:, 6].tolist() == [-2.0, -2.0, 0.0, -2.0]
+    assert once[:, 5].tolist() == [-0.5] * 4 and once[:, 6].tolist() == [-2.0, -2.0, 0.0, -2.0]

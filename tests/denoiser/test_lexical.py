@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from unmask.denoiser.build import build_denoiser
-from unmask.denoiser.lexical import LexicalHead, mean_row
+from unmask.denoiser.lexical import LexicalHead, mean_row, repeat_costs
 from unmask.denoiser.network import TokenSpace
 from unmask.recipe import DenoiserSection, LexicalSection, ScratchBackbone
 
@@ -81,3 +83,10 @@ def test_rows_do_not_touch_each_other() -> None:
     together = looking(standard, table)
     alone = torch.cat([looking(row[None], table) for row in standard])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_coming_again_costs_what_the_training_texts_say() -> None:
+    texts, occurrences = torch.tensor([1000, 1000, 1000, 0]), torch.tensor([1500, 1050, 1000, 0])
+    costs = repeat_costs(occurrences, texts)
+    assert costs.tolist() == pytest.approx([0.7, 3.0, 4.0, -math.log(0.06)], abs=0.05)
+    assert float(repeat_costs(torch.tensor([9000]), torch.tensor([1000]))) == 0  # it nearly always comes again

@@ -173,3 +173,12 @@ def test_a_batch_that_was_cut_teaches_nothing_about_the_end(pairs: Path, recipe_
         denoiser.zero_grad()
         batch_loss(denoiser, Batch(ids, vectors, is_whole), settings, torch.Generator().manual_seed(0)).total.backward()
         assert bool(bias.grad[denoiser.pad_id] != 0) == is_whole
+
+
+def test_tokens_are_counted_in_all_training_texts(pairs: Path) -> None:
+    held = PairsDataset.open(pairs)
+    ids, _ = held.rows("train", np.arange(held.count("train")))
+    size = held.tokenizer().vocabulary_size
+    occurrences, texts = held.token_counts(size)
+    assert occurrences.tolist() == np.bincount(ids.ravel(), minlength=size).tolist()
+    assert texts.tolist() == [int((ids == token).any(axis=1).sum()) for token in range(size)]

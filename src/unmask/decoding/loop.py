@@ -197,7 +197,8 @@ class Decoding:
                 part = slice(start, start + size)
                 logits = self.denoiser.logits(features[part])  # (part, vocabulary)
                 if lowering is not None:
-                    lower_others(logits, tokens[row_of[part]], lowering[row_of[part]], place_of[part])
+                    each_time = self.denoiser.repeat_cost is not None
+                    lower_others(logits, tokens[row_of[part]], lowering[row_of[part]], place_of[part], each_time)
                 of_part = None if drawn is None else drawn[part]
                 parts.append(read_logits(logits, self.canvas.pad_id, self.options, of_part, competes[part]))
         return Readings.concatenate(parts)
@@ -208,22 +209,30 @@ class Decoding:
         penalty = self.denoiser.repeat_penalty if chosen is None else chosen
         if not penalty:
             return None
-        return penalty * ((tokens != self.canvas.mask_id) & (tokens != self.canvas.pad_id))  # (rows, length)
+        visible = (tokens != self.canvas.mask_id) & (tokens != self.canvas.pad_id)  # (rows, length)
+        cost = self.denoiser.repeat_cost
+        return penalty * visible if cost is None else penalty * cost[tokens] * visible
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
 
 
-def lower_others(logits: torch.Tensor, tokens: torch.Tensor, amounts: torch.Tensor, places: torch.Tensor) -> None:
+def lower_others(
+    logits: torch.Tensor, tokens: torch.Tensor, amounts: torch.Tensor, places: torch.Tensor, each_time: bool
+) -> None:
     """Take amounts off the logits (positions, vocabulary) of the words in each position's text (positions, length).
 
-    A position that is asked anew while its own word stands there does not count that word against itself.
+    A word that stands twice loses its amount once, or `each_time`. A position that is asked anew while its own word
+    stands there does not count that word against itself.
     """
     own = tokens.gather(1, places[:, None])  # (positions, 1)
     stands_once = (tokens == own).sum(dim=1, keepdim=True) == 1
-    kept = amounts.gather(1, places[:, None]).masked_fill(stands_once, 0.0)
+    kept = amounts.gather(1, places[:, None]).masked_fill(stands_once | each_time, 0.0)
     amounts = amounts.scatter(1, places[:, None], kept)
-    logits.scatter_(1, tokens, logits.gather(1, tokens) - amounts)
+    if each_time:
+        logits.scatter_add_(1, tokens, -amounts)
+    else:
+        logits.scatter_(1, tokens, logits.gather(1, tokens) - amounts)
 
 
 def decode(

@@ -7,6 +7,9 @@ from torch import nn
 
 # Brings a mean of token rows to about the size of the other inputs.
 MEAN_SCALE = 8.0
+# What is believed of a word before it is counted: so often it comes again, as if seen in so many texts.
+USUAL_AGAIN, SEEN_AS = 0.06, 20
+DEAREST = 4.0  # logits that a word's coming again may cost at most
 
 
 class LexicalHead(nn.Module):
@@ -59,6 +62,15 @@ class SecondLook(nn.Module):
         seen = torch.cat([standard, summary.to(standard.dtype), MEAN_SCALE * mean.to(standard.dtype)], dim=1)
         changed: torch.Tensor = summary + self.layers(seen)
         return changed
+
+
+def repeat_costs(occurrences: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    """What each word's coming again should cost: -log of how often a text that has it has it once more; (vocabulary,).
+
+    occurrences: how often each word stands in the training texts; texts: in how many of them it stands.
+    """
+    again = (occurrences - texts + USUAL_AGAIN * SEEN_AS) / (texts + SEEN_AS)
+    return -again.float().log().clamp(min=-DEAREST, max=0.0)
 
 
 class CandidateEmbedding(nn.Module):

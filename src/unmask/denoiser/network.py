@@ -13,7 +13,7 @@ from unmask.denoiser.attention import MemoryReader, split_heads
 from unmask.denoiser.backbone import Backbone, MemoryLook
 from unmask.denoiser.conditioning import Condition, Modulator, TimeFeatures, VectorProjection
 from unmask.denoiser.length import LengthHead, median_length
-from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, spent_candidates
+from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, repeat_costs, spent_candidates
 from unmask.denoiser.neighbours import NeighbourHead
 from unmask.errors import VectorError
 
@@ -33,6 +33,7 @@ class TokenSpace:
 
 class Denoiser(nn.Module):
     forbidden: torch.Tensor
+    repeat_cost: torch.Tensor | None  # (vocabulary,); what each word's coming again costs, where words differ in that
 
     def __init__(
         self, section: DenoiserSection, backbone: Backbone, space: TokenSpace, length: int, dimension: int
@@ -55,6 +56,8 @@ class Denoiser(nn.Module):
         self.candidates = CandidateEmbedding(hidden) if self.candidate_count else None
         self.lexical_weight = lexical.decoding_weight if lexical.enabled and lexical.bias else None
         self.repeat_penalty = lexical.repeat_penalty if lexical.enabled else 0.0
+        by_word = lexical.enabled and lexical.repeat_by_word
+        self.register_buffer("repeat_cost", torch.ones(rows) if by_word else None)
         self.uses_coverage = bool(self.candidate_count) and lexical.coverage
         self.summary_entrance = nn.Linear(hidden, hidden, bias=False) if lexical.enabled and lexical.condition else None
         if self.summary_entrance is not None:
@@ -128,6 +131,11 @@ class Denoiser(nn.Module):
         """The training set's mean and spread, by which vectors are standardised."""
         self.vector.mean.copy_(mean)
         self.vector.spread.copy_(spread.clamp(min=1e-6))
+
+    def set_repeat_statistics(self, occurrences: torch.Tensor, texts: torch.Tensor) -> None:
+        """How often each token stands in the training texts, and in how many of them; (tokens,) each."""
+        assert self.repeat_cost is not None
+        self.repeat_cost[: len(texts)] = repeat_costs(occurrences, texts)
 
     def standardise(self, vectors: torch.Tensor, is_null: torch.Tensor | None = None) -> torch.Tensor:
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:

@@ -58,6 +58,17 @@ class PairsDataset:
             found[places] = (held_ids[inside] != self._pad_id).sum(axis=1)
         return found
 
+    def token_counts(self, vocabulary_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """How often each token stands in the training texts, and in how many of them; (vocabulary,) each."""
+        occurrences, texts = np.zeros(vocabulary_size, np.int64), np.zeros(vocabulary_size, np.int64)
+        for shard in range(len(self.manifest.shards["train"])):
+            ids = np.sort(self._shard("train", shard)[0].astype(np.int64), axis=1)  # (rows, length)
+            is_first = np.ones(ids.shape, dtype=bool)
+            is_first[:, 1:] = ids[:, 1:] != ids[:, :-1]
+            occurrences += np.bincount(ids.ravel(), minlength=vocabulary_size)
+            texts += np.bincount(ids[is_first], minlength=vocabulary_size)
+        return occurrences, texts
+
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer that the pairs were made with."""
         from unmask.text.tokens import TextTokenizer

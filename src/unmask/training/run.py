@@ -148,6 +148,8 @@ def prepare_run(
     tokenizer = pairs.tokenizer()
     denoiser = build_denoiser(recipe.denoiser, token_space(tokenizer), pairs.manifest.length, pairs.manifest.dimension)
     denoiser.set_vector_statistics(torch.as_tensor(pairs.manifest.mean), torch.as_tensor(pairs.manifest.spread))
+    if denoiser.repeat_cost is not None:
+        denoiser.set_repeat_statistics(*map(torch.from_numpy, pairs.token_counts(denoiser.vocabulary_size)))
     denoiser.to(device)
     section = recipe.training
     settings = LossSettings(
