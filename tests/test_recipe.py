@@ -182,3 +182,15 @@ def test_batches_may_all_be_cut_only_where_no_network_has_to_learn_the_end() -> 
     for missing in ([], heads[:1], ["denoiser.length_head={enabled: false, hide_padding: true}"]):
         with pytest.raises(RecipeError, match=r"whole_share is 0.*hide_padding"):
             load_recipe("minilm-plain", [*cut, *missing])
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        (["denoiser.neighbours.warmup_steps=0"], r"has learnt nothing"),
+        (["denoiser.lexical.freeze=false"], r"freeze both or none"),
+    ],
+)
+def test_a_head_is_frozen_after_it_has_learnt_and_with_what_it_reads(changes: list[str], complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        load_recipe("minilm", changes)

@@ -127,7 +127,7 @@ class LexicalSection(Section):
     condition: bool = False  # the head's summary joins the vector in the blocks' modulation and prefix
     candidates: int = Field(32, ge=0)  # the head's best tokens that the denoiser may attend to
     coverage: bool = True  # mark the candidates that the visible tokens have spent
-    repeat_penalty: float = Field(0.0, ge=0)  # decoding takes it off the logit of every word that the text has already
+    repeat_penalty: float = Field(0.0, ge=0)  # decoding takes it off the logit of words that the text has already
     repeat_by_word: bool = False  # that is then a factor of what each word's coming again costs by the training texts
     bias: bool = True  # the head's scores enter the logits through a learned gate
     decoding_weight: float | None = Field(None, ge=0)  # that gate in decoding; None: as it was learnt
@@ -166,6 +166,14 @@ class NeighbourSection(Section):
         """Steps that train the head alone."""
         return self.warmup_steps if self.enabled else 0
 
+    @model_validator(mode="after")
+    def _learns_before_it_freezes(self) -> NeighbourSection:
+        if self.enabled and self.freeze and not self.warmup_steps:
+            raise ValueError(
+                "neighbours.freeze with warmup_steps 0 freezes a head that has learnt nothing: give it steps"
+            )
+        return self
+
 
 class DenoiserSection(Section):
     backbone: Backbone = ScratchBackbone(kind="scratch")
@@ -174,6 +182,15 @@ class DenoiserSection(Section):
     length_head: LengthHeadSection = LengthHeadSection()
     neighbours: NeighbourSection = NeighbourSection()
     dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _what_a_frozen_head_reads_is_frozen(self) -> DenoiserSection:
+        if self.neighbours.enabled and self.neighbours.freeze and self.lexical.enabled and not self.lexical.freeze:
+            raise ValueError(
+                "neighbours.freeze is on and lexical.freeze is off, but the neighbour head reads the lexical head's "
+                "summary: freeze both or none"
+            )
+        return self
 
     @property
     def head_steps(self) -> int:

@@ -69,7 +69,7 @@ NEIGHBOURS = {
 
 
 @pytest.mark.parametrize("head", [{}, FROZEN, NEIGHBOURS], ids=["trained", "frozen", "neighbours"])
-@pytest.mark.parametrize("stop", [3, 6, 9, 11])  # among the head's own steps, at their end, and inside a pool
+@pytest.mark.parametrize("stop", [3, 6, 9, 10, 11])  # among the head's own steps, at their end, and inside a pool
 def test_a_run_by_all_the_shortcuts_resumes_bit_for_bit(
     pairs: Path, recipe_for: Any, tmp_path: Path, stop: int, head: dict[str, Any]
 ) -> None:

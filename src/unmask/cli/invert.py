@@ -29,12 +29,15 @@ BatchSize = Annotated[int | None, typer.Option(min=1, help="Vectors at a time; c
 Seed = Annotated[int, typer.Option(help="Where chance is involved, this decides it.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token, 1 draws as the model believes.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that make up this share.")]
-Drafts = Annotated[int, typer.Option(help="Write so many texts for each vector and keep the model's own favourite.")]
+Drafts = Annotated[
+    int, typer.Option(help="Write so many texts (all but the first drawn) and keep the model's own favourite.")
+]
 LexicalWeight = Annotated[
     float | None, typer.Option(help="What the words read from the vector count for; the model's if left out.")
 ]
 RepeatPenalty = Annotated[
-    float | None, typer.Option(help="Off the logit of words the text has; the model's if left out.")
+    float | None,
+    typer.Option(help="Against words that come again: logits, or a factor if by word; the model's if left out."),
 ]
 Counts = Annotated[str, typer.Option(help="confidence: how the number still masked falls: linear, cosine.")]
 ResampleAll = Annotated[bool, typer.Option("--resample-all", help="euler: set every position anew at each step.")]

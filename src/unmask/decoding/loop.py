@@ -230,7 +230,7 @@ def lower_others(
     kept = amounts.gather(1, places[:, None]).masked_fill(stands_once | each_time, 0.0)
     amounts = amounts.scatter(1, places[:, None], kept)
     if each_time:
-        logits.scatter_add_(1, tokens, -amounts)
+        logits.scatter_add_(1, tokens, -amounts.to(logits.dtype))
     else:
         logits.scatter_(1, tokens, logits.gather(1, tokens) - amounts)
 

@@ -18,7 +18,7 @@ class DecodeOptions:
     seed: int = 0
     drafts: int = 1  # texts written for each vector; the one stays that the network finds likeliest
     lexical_weight: float | None = None  # of the lexical head's scores; None: the model's own
-    repeat_penalty: float | None = None  # off the logit of every word that the text has; None: the model's own
+    repeat_penalty: float | None = None  # against words that the text has: logits, or a factor where costs are by word
     counts: Literal["linear", "cosine"] = "linear"  # `confidence`: how the number of masked positions falls
     resample_all: bool = False  # `euler`: set every position anew at each step, as the papers do
     remask_mode: Literal["lowest", "threshold"] = "lowest"  # `euler_remask`: which reading of τ

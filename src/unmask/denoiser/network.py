@@ -158,6 +158,12 @@ class Denoiser(nn.Module):
         summary: torch.Tensor = self.lexical(standard, self.table)
         return summary
 
+    def condition_of_heads(self, standard: torch.Tensor, summary: torch.Tensor | None) -> Condition:
+        """What the heads alone ask of the vector, for `features_of_heads`."""
+        assert self.neighbours is not None
+        near = self.neighbours.of_vector(standard, summary)  # (batch, inner)
+        return Condition(None, None, None, None, summary, None, near)
+
     def condition_from(self, standard: torch.Tensor, summary: torch.Tensor | None) -> Condition:
         """The same from the standardised vector and the lexical head's summary, which training has at hand."""
         projected = self.vector(standard)  # (batch, hidden)
@@ -262,9 +268,9 @@ class Denoiser(nn.Module):
         return self._freeze([*read, *(parameter for head in heads for parameter in head.parameters())])
 
     def freeze_neighbours(self) -> list[str]:
-        """Take the neighbour head out of training; the names of its parameters."""
+        """Take the neighbour head, and what it reads, out of training; the names of all that."""
         assert self.neighbours is not None
-        return self._freeze(list(self.neighbours.parameters()))
+        return self._freeze([self.table, self.vector.null_vector, *self.neighbours.parameters()])
 
     def _freeze(self, parameters: list[nn.Parameter | torch.Tensor]) -> list[str]:
         for parameter in parameters:

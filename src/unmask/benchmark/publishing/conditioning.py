@@ -72,7 +72,7 @@ def _heads(recipe: Recipe) -> list[Variant]:
     if recipe.denoiser.neighbours.enabled:
         found.append(Variant("without the neighbour head", ("denoiser.neighbours.enabled=false",)))
     if lexical.enabled and lexical.freeze:
-        found.append(Variant("heads not frozen", ("denoiser.lexical.freeze=false",)))
+        found.append(Variant("heads not frozen", ("denoiser.lexical.freeze=false", "denoiser.neighbours.freeze=false")))
     if lexical.enabled and lexical.looks:
         found.append(Variant("lexical head looks once", ("denoiser.lexical.looks=0",)))
     if lexical.enabled and lexical.condition:

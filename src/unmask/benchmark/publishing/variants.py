@@ -48,7 +48,7 @@ def recipe_of(setting: Setting, variant: Variant) -> Recipe:
     left, steps_of = float(setting.rows), []
     for head, rows_for_one in ((lexical, LEXICAL_ROWS), (neighbours, NEIGHBOUR_ROWS)):
         rows = (head.warmup_batch or training.batch_size) * training.accumulate
-        steps_of.append(min(head.head_steps, setting.rows * rows_for_one // 4 // rows))
+        steps_of.append(min(head.head_steps, max(1, setting.rows * rows_for_one // 4 // rows)))
         left -= steps_of[-1] * rows / rows_for_one
     network_steps = max(1, round(left / (training.batch_size * training.accumulate)))
     steps = sum(steps_of) + network_steps
