@@ -29,7 +29,7 @@ def decode_drafts(start: Start, options: DecodeOptions, row_keys: Sequence[int])
     """
     best: DecodeStep | None = None
     likelihood = torch.empty(0)
-    taken = passes = 0
+    taken = 0
     for number in range(options.drafts):
         temperature = options.temperature or (TEMPERATURE if number else 0.0)
         keys: list[RowKey] = [(key, number) if number else key for key in row_keys]
@@ -39,17 +39,18 @@ def decode_drafts(start: Start, options: DecodeOptions, row_keys: Sequence[int])
         while not decoding.is_finished:
             written = decoding.advance()
             taken += 1
-            left = (options.drafts - number - 1) * written.total_steps + written.total_steps - written.step
-            yield replace(
-                written, step=taken, total_steps=taken + left + options.drafts - number,
-                forward_passes=written.forward_passes + spent,
-            )  # fmt: skip
+            total = taken + written.total_steps - written.step + 1 + _steps_after(number, options, written)
+            yield replace(written, step=taken, total_steps=total, forward_passes=written.forward_passes + spent)
         found, passes = decoding.log_likelihood(written.tokens)  # (rows,)
         taken += 1
         best, likelihood = _better(best, likelihood, written, found, spent + passes)
-        left = (options.drafts - number - 1) * (written.total_steps + 1)
-        best = replace(best, step=taken, total_steps=taken + left)
+        best = replace(best, step=taken, total_steps=taken + _steps_after(number, options, written))
         yield best
+
+
+def _steps_after(number: int, options: DecodeOptions, written: DecodeStep) -> int:
+    """The steps of the drafts still to come, if they take as many as this one; each is judged in one more."""
+    return (options.drafts - number - 1) * (written.total_steps + 1)
 
 
 def _better(

@@ -147,16 +147,22 @@ class Decoding:
         """Of the tokens at the `asked` positions, where the `hidden` ones are masked; (asked,)."""
         assert self.condition is not None
         masked, targets = tokens.masked_fill(hidden, self.canvas.mask_id), tokens[asked]
-        parts = [torch.empty(0, device=tokens.device)]
+        found = [torch.empty(0, device=tokens.device)]
         with self._precision():
-            given = time if self.denoiser.uses_time else None
-            features = self.denoiser.features(masked, asked, self.condition, given, self._lexical_weight)
-            size = positions_at_once(self.denoiser.vocabulary_size, features.device)
-            for start in range(0, len(features), size):
-                logits = self.denoiser.logits(features[start : start + size])  # (part, vocabulary)
-                of_target = logits.gather(1, targets[start : start + size, None])[:, 0]
-                parts.append(of_target - logits.logsumexp(dim=1))
-        return torch.cat(parts)
+            for part, logits in self._logits(masked, asked, self.condition, time):  # (part, vocabulary)
+                found.append(logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(dim=1))
+        return torch.cat(found)
+
+    def _logits(
+        self, tokens: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """One pass of the network, then its output head in pieces, so that memory stays bounded."""
+        given = time if self.denoiser.uses_time else None
+        features = self.denoiser.features(tokens, positions, condition, given, self._lexical_weight)
+        size = positions_at_once(self.denoiser.vocabulary_size, features.device)
+        for start in range(0, len(features), size):
+            part = slice(start, start + size)
+            yield part, self.denoiser.logits(features[part])
 
     def _propose(self, active: DecodeState, plan: StepPlan, asked: torch.Tensor, rows: torch.Tensor) -> Proposals:
         """Proposals for the active rows; only the rows that asked go through the network."""
@@ -180,7 +186,7 @@ class Decoding:
         rows: torch.Tensor,
         uniforms: torch.Tensor | None,
     ) -> Readings:
-        """One pass of the network, then its output head in pieces, so that memory stays bounded."""
+        """What one pass of the network proposes at the asked positions."""
         assert self.condition is not None
         whole = len(rows) == self.condition.batch_size
         condition = self.condition if whole else self.condition.select(rows)
@@ -188,16 +194,11 @@ class Decoding:
         competes = by_token[:, None].expand_as(positions)[positions]  # (positions,)
         row_of, place_of = positions.nonzero(as_tuple=True)  # (positions,) each
         lowering = self._lowering(tokens)  # (rows, length)
+        each_time = self.denoiser.repeat_cost is not None
         parts = []
         with self._precision():
-            asked = time if self.denoiser.uses_time else None
-            features = self.denoiser.features(tokens, positions, condition, asked, self._lexical_weight)
-            size = positions_at_once(self.denoiser.vocabulary_size, features.device)
-            for start in range(0, len(features), size):
-                part = slice(start, start + size)
-                logits = self.denoiser.logits(features[part])  # (part, vocabulary)
+            for part, logits in self._logits(tokens, positions, condition, time):  # (part, vocabulary)
                 if lowering is not None:
-                    each_time = self.denoiser.repeat_cost is not None
                     lower_others(logits, tokens[row_of[part]], lowering[row_of[part]], place_of[part], each_time)
                 of_part = None if drawn is None else drawn[part]
                 parts.append(read_logits(logits, self.canvas.pad_id, self.options, of_part, competes[part]))

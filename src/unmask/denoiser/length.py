@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from unmask.denoiser.lexical import with_summary
+
 
 class LengthHead(nn.Module):
     """A small MLP that gives every length a score; where texts end is then no longer the denoiser's to say."""
@@ -14,9 +16,8 @@ class LengthHead(nn.Module):
         self.layers = nn.Sequential(nn.Linear(inputs, inner), nn.GELU(), nn.Linear(inner, longest + 1))
 
     def forward(self, standard: torch.Tensor, summary: torch.Tensor | None) -> torch.Tensor:
-        """Scores (batch, longest + 1) of 0, 1, 2, … tokens; what the lexical head expects helps, and stays its own."""
-        seen = standard if summary is None else torch.cat([standard, summary.detach().to(standard.dtype)], dim=1)
-        scores: torch.Tensor = self.layers(seen)
+        """Scores (batch, longest + 1) of 0, 1, 2, … tokens; what the lexical head expects helps."""
+        scores: torch.Tensor = self.layers(with_summary(standard, summary))
         return scores
 
 

@@ -64,6 +64,11 @@ class SecondLook(nn.Module):
         return changed
 
 
+def with_summary(standard: torch.Tensor, summary: torch.Tensor | None) -> torch.Tensor:
+    """What other heads read: the vector and, where there is one, the lexical head's summary, which stays its own."""
+    return standard if summary is None else torch.cat([standard, summary.detach().to(standard.dtype)], dim=1)
+
+
 def repeat_costs(occurrences: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
     """What each word's coming again should cost: -log of how often a text that has it has it once more; (vocabulary,).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unmask.denoiser.lexical import MEAN_SCALE
+from unmask.denoiser.lexical import MEAN_SCALE, with_summary
 
 
 class NeighbourHead(nn.Module):
@@ -16,11 +16,11 @@ class NeighbourHead(nn.Module):
     words, from which it can tell what is still to be said.
     """
 
-    def __init__(self, dimension: int, hidden: int, inner: int, reach: int, length: int) -> None:
+    def __init__(self, inputs: int, hidden: int, inner: int, reach: int, length: int) -> None:
         super().__init__()
         self.reach = reach
         self.near = nn.Linear(2 * reach * hidden, inner)
-        self.vector = nn.Linear(dimension + hidden, inner, bias=False)
+        self.vector = nn.Linear(inputs, inner, bias=False)
         self.visible = nn.Linear(hidden, inner, bias=False)
         self.before = nn.Embedding(length, inner)  # how many positions stand before
         self.after = nn.Embedding(length + 1, inner)  # and how many from here to the end
@@ -30,9 +30,7 @@ class NeighbourHead(nn.Module):
 
     def of_vector(self, standard: torch.Tensor, summary: torch.Tensor | None) -> torch.Tensor:
         """What does not change from step to step; (batch, inner)."""
-        if summary is None:
-            summary = standard.new_zeros((len(standard), self.near.in_features // (2 * self.reach)))
-        projected: torch.Tensor = self.vector(torch.cat([standard, summary.detach().to(standard.dtype)], dim=1))
+        projected: torch.Tensor = self.vector(with_summary(standard, summary))
         return projected
 
     def forward(
@@ -49,10 +47,9 @@ class NeighbourHead(nn.Module):
         is_text = ids != pad_id  # (batch, length)
         to_end = is_text.sum(dim=1)[rows] - places  # (positions,)
         of_row = of_vector + self.visible(mean_of(ids, is_text & (ids != mask_id), table))  # (batch, inner)
-        near = nn.functional.embedding(
-            self._near_ids(ids, rows, places, pad_id), table
-        )  # (positions, 2 * reach, hidden)
-        inner = self.near(MEAN_SCALE * near.flatten(1)) + of_row[rows]  # (positions, inner)
+        near_ids = self._near_ids(ids, rows, places, pad_id)  # (positions, 2 * reach)
+        near = nn.functional.embedding(near_ids, table).flatten(1)  # (positions, 2 * reach * hidden)
+        inner = self.near(MEAN_SCALE * near) + of_row[rows]  # (positions, inner)
         inner = inner + (self.before(places) + self.after(to_end.clamp(min=0))).to(inner.dtype)
         left: torch.Tensor = self.leave(nn.functional.gelu(inner))
         return left

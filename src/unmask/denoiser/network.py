@@ -62,16 +62,16 @@ class Denoiser(nn.Module):
         self.summary_entrance = nn.Linear(hidden, hidden, bias=False) if lexical.enabled and lexical.condition else None
         if self.summary_entrance is not None:
             nn.init.zeros_(self.summary_entrance.weight)
-        self.bias_gate = nn.Parameter(torch.tensor(lexical.bias_start)) if lexical.enabled and lexical.bias else None
-        inputs = dimension + (hidden if lexical.enabled else 0)
+        self.bias_gate = None
+        if lexical.enabled and lexical.bias:
+            self.bias_gate = nn.Parameter(torch.tensor(lexical.bias_start), requires_grad=lexical.bias_trained)
+        inputs = dimension + (hidden if lexical.enabled else 0)  # of heads that read the vector and the summary
         self.length_head = (
             LengthHead(inputs, section.length_head.hidden, length) if section.length_head.enabled else None
         )
         self.hides_padding = section.length_head.enabled and section.length_head.hide_padding
-        if self.bias_gate is not None:
-            self.bias_gate.requires_grad_(lexical.bias_trained)
         near = section.neighbours
-        self.neighbours = NeighbourHead(dimension, hidden, near.hidden, near.reach, length) if near.enabled else None
+        self.neighbours = NeighbourHead(inputs, hidden, near.hidden, near.reach, length) if near.enabled else None
         if self.neighbours is not None:
             # The network begins with the head's guesses before it, and has only to say what they lack.
             self.draft_entrance = nn.Linear(hidden, hidden, bias=False)

@@ -61,14 +61,17 @@ def batch_loss(
             columns = _columns(denoiser, [ids], True, settings, generator)
             words = _lexical_loss(denoiser, summary, ids, columns, _rows_of(denoiser, columns))
             return LossParts(_add(words, settings.length_weight, length), torch.zeros_like(words), words, length)
-        alone = part is Part.NEIGHBOURS
-        condition = (denoiser.condition_of_heads if alone else denoiser.condition_from)(standard, summary)
+        without_network = part is Part.NEIGHBOURS
+        if without_network:
+            condition = denoiser.condition_of_heads(standard, summary)
+        else:
+            condition = denoiser.condition_from(standard, summary)
         in_play = [ids] if condition.candidate_ids is None else [ids, condition.candidate_ids]
         columns = _columns(denoiser, in_play, given or not batch.is_whole, settings, generator)
         # Taken once for both losses: each taking has a gradient of the whole table's size.
         rows = _rows_of(denoiser, columns)  # (columns, hidden)
         lexical = None if frozen or summary is None else _lexical_loss(denoiser, summary, ids, columns, rows)
-        if alone:
+        if without_network:
             features = denoiser.features_of_heads(masked.ids, masked.positions, condition)  # (masked, hidden)
         else:
             features = denoiser.features(masked.ids, masked.positions, condition, masked.time)

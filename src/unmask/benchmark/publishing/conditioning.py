@@ -41,19 +41,18 @@ def _ways_in(recipe: Recipe) -> list[Variant]:
             "neighbours.enabled": neighbours,
         }
         settings = [f"denoiser.{key}={str(value).lower()}" for key, value in changes.items()]
-        return Variant(label, (*settings, *([] if changes["length_head.enabled"] else _ends_learnt(recipe))))
+        ends = () if changes["length_head.enabled"] else _ends_learnt(recipe)
+        return Variant(label, (*settings, *ends))
 
-    return [
+    found = [
         variant("AdaLN only (the paper)", True, 0, False),
         variant("prefix only", False, prefix, False),
         variant("AdaLN and prefix", True, prefix, False),
         variant("AdaLN, prefix and lexical head", True, prefix, True),
-        *(
-            [variant("AdaLN, prefix, lexical and neighbour head", True, prefix, True, True)]
-            if recipe.denoiser.neighbours.enabled
-            else []
-        ),
     ]
+    if recipe.denoiser.neighbours.enabled:
+        found.append(variant("AdaLN, prefix, lexical and neighbour head", True, prefix, True, True))
+    return found
 
 
 def _ends_learnt(recipe: Recipe) -> tuple[str, ...]:
@@ -64,7 +63,7 @@ def _ends_learnt(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _heads(recipe: Recipe) -> list[Variant]:
-    """What each part of the lexical head, and the length head, is worth."""
+    """What the length head, the neighbour head and each part of the lexical head are worth."""
     lexical, found = recipe.denoiser.lexical, []
     if recipe.denoiser.length_head.enabled:
         changes = ("denoiser.length_head.enabled=false", *_ends_learnt(recipe))

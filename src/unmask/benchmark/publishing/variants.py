@@ -45,13 +45,16 @@ def recipe_of(setting: Setting, variant: Variant) -> Recipe:
     changes = [*setting.overrides, *variant.overrides]
     recipe = load_recipe(setting.recipe, changes)
     training, lexical, neighbours = recipe.training, recipe.denoiser.lexical, recipe.denoiser.neighbours
-    left, steps_of = float(setting.rows), []
-    for head, rows_for_one in ((lexical, LEXICAL_ROWS), (neighbours, NEIGHBOUR_ROWS)):
+    left, head_steps = float(setting.rows), {}
+    for name, head, rows_for_one in (
+        ("lexical", lexical, LEXICAL_ROWS),
+        ("neighbours", neighbours, NEIGHBOUR_ROWS),
+    ):
         rows = (head.warmup_batch or training.batch_size) * training.accumulate
-        steps_of.append(min(head.head_steps, max(1, setting.rows * rows_for_one // 4 // rows)))
-        left -= steps_of[-1] * rows / rows_for_one
+        head_steps[name] = min(head.head_steps, max(1, setting.rows * rows_for_one // 4 // rows))
+        left -= head_steps[name] * rows / rows_for_one
     network_steps = max(1, round(left / (training.batch_size * training.accumulate)))
-    steps = sum(steps_of) + network_steps
+    steps = sum(head_steps.values()) + network_steps
     budget = {
         "training.max_steps": steps,
         "training.max_samples": "null",
@@ -60,9 +63,8 @@ def recipe_of(setting: Setting, variant: Variant) -> Recipe:
         "training.milestones": "[]",
         "training.optimizer.warmup_steps": min(training.optimizer.warmup_steps, network_steps // 10),
         "training.optimizer.cooldown": "late",
-        "denoiser.lexical.looks_after": min(lexical.looks_after, steps_of[0] // 2),
-        "denoiser.lexical.warmup_steps": steps_of[0],
-        "denoiser.neighbours.warmup_steps": steps_of[1],
+        "denoiser.lexical.looks_after": min(lexical.looks_after, head_steps["lexical"] // 2),
+        **{f"denoiser.{name}.warmup_steps": count for name, count in head_steps.items()},
     }
     return load_recipe(setting.recipe, [*changes, *(f"{key}={value}" for key, value in budget.items())])
 
