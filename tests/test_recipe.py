@@ -49,7 +49,17 @@ def test_the_smallest_recipe_is_a_name_and_an_end(write) -> None:  # type: ignor
         ("training: {max_steps: 0}", "'training.max_steps' is 0"),
         ("schedule: {kind: sqare}", "'schedule.kind' is 'sqare'"),
         ("denoiser: {backbone: {kind: scratch, hidden: 10, heads: 4}}", "hidden 10 is not divisible by heads 4"),
-        ("text: {length: 8, min_tokens: 9}", "min_tokens 9 is greater than length 8"),
+        ("text: {length: 8, min_tokens: 9}", "'text': min_tokens 9 is greater than length 8"),
+        ("denoiser: {backbone: {kind: pretrained, layers: 0}}", "'denoiser': backbone.layers is 0, so the neighbour"),
+        (
+            "denoiser: {backbone: {kind: pretrained, layers: 0}, neighbours: {enabled: true, warmup_steps: 5}}",
+            "enable neighbours, with warmup_steps 0",
+        ),
+        (
+            "denoiser: {backbone: {kind: pretrained, layers: 0}, neighbours: {enabled: true}, conditioning: "
+            "{prefix: 2}, lexical: {enabled: true, condition: true}}",
+            "only blocks can use conditioning.adaln, conditioning.prefix, lexical.candidates, lexical.condition: set",
+        ),
     ],
 )
 def test_what_a_recipe_may_not_say_is_named(write, text: str, complaint: str) -> None:  # type: ignore[no-untyped-def]
@@ -193,4 +203,4 @@ def test_batches_may_all_be_cut_only_where_no_network_has_to_learn_the_end() -> 
 )
 def test_a_head_is_frozen_after_it_has_learnt_and_with_what_it_reads(changes: list[str], complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
-        load_recipe("minilm", changes)
+        load_recipe("minilm-deep", changes)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unmask.denoiser.build import build_denoiser, parameter_counts, stock_config_of
+from unmask.denoiser.build import build_denoiser, parameter_counts
 from unmask.denoiser.network import Denoiser, TokenSpace
 from unmask.errors import CheckpointError
 from unmask.recipe import ConditioningSection, DenoiserSection, LexicalSection, PretrainedBackbone
@@ -113,7 +113,7 @@ def test_an_empty_network_is_built_from_the_stored_configuration(stock: Path) ->
         lexical=LexicalSection(enabled=True, candidates=60, hidden=16),
         dropout=0.0,
     )
-    again = build_denoiser(section, SPACE, LENGTH, DIMENSION, stock_config_of(denoiser)).eval()
+    again = build_denoiser(section, SPACE, LENGTH, DIMENSION, denoiser.backbone.stock_config).eval()
     again.load_state_dict(denoiser.state_dict())
     condition, everywhere, time = (
         denoiser.condition(torch.ones(3, DIMENSION)),

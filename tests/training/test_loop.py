@@ -68,10 +68,25 @@ NEIGHBOURS = {
 }
 
 
-@pytest.mark.parametrize("head", [{}, FROZEN, NEIGHBOURS], ids=["trained", "frozen", "neighbours"])
+HEADS_ALONE = {
+    **NEIGHBOURS,
+    "denoiser__backbone__layers": 0,
+    "denoiser__conditioning__adaln": False,
+    "denoiser__conditioning__prefix": 0,
+    "denoiser__lexical__candidates": 0,
+    "denoiser__neighbours__warmup_steps": 0,
+    "denoiser__neighbours__freeze": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("head", "rows"),
+    [({}, 14 * 16), (FROZEN, 14 * 16), (NEIGHBOURS, 4 * 20 + 10 * 16), (HEADS_ALONE, 14 * 16)],
+    ids=["trained", "frozen", "neighbours", "heads alone"],
+)
 @pytest.mark.parametrize("stop", [3, 6, 9, 10, 11])  # among the head's own steps, at their end, and inside a pool
 def test_a_run_by_all_the_shortcuts_resumes_bit_for_bit(
-    pairs: Path, recipe_for: Any, tmp_path: Path, stop: int, head: dict[str, Any]
+    pairs: Path, recipe_for: Any, tmp_path: Path, stop: int, head: dict[str, Any], rows: int
 ) -> None:
     changes = {**FAST, **head}
     whole = train(recipe_for(**changes), pairs, tmp_path / "whole")
@@ -79,7 +94,7 @@ def test_a_run_by_all_the_shortcuts_resumes_bit_for_bit(
     parts = train(recipe_for(**changes), pairs, tmp_path / "parts", resume=True)
     assert same(weights_of(whole), weights_of(parts))
     saved = [event for event in read_journal(parts / "log.jsonl") if event["event"] == "end"][-1]
-    assert saved["samples"] == 6 * 24 + (4 * 20 + 10 * 16 if head is NEIGHBOURS else 14 * 16)
+    assert saved["samples"] == 6 * 24 + rows
 
 
 def test_a_frozen_head_keeps_what_its_own_steps_averaged_and_the_network_goes_on(
@@ -144,7 +159,7 @@ def test_another_seed_gives_another_model(pairs: Path, recipe_for: Any, tmp_path
     assert not same(weights_of(first), weights_of(second))
 
 
-@pytest.mark.parametrize("backbone", ["lexical", "paper"])
+@pytest.mark.parametrize("backbone", ["lexical", "paper", "heads alone"])
 def test_sixty_four_sentences_are_learnt_to_exact_match_from_full_mask(
     pairs: Path, recipe_for: Any, tmp_path: Path, backbone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,10 +167,13 @@ def test_sixty_four_sentences_are_learnt_to_exact_match_from_full_mask(
     monkeypatch.setattr(PairsDataset, "count", lambda self, split: 64 if split == "train" else 0)
     changes: dict[str, Any] = {
         "training__max_steps": 400, "training__batch_size": 64, "denoiser__dropout": 0.0, "training__ema": 0.9,
-        "training__save_every": 10_000, "denoiser__lexical__enabled": backbone == "lexical",
+        "training__save_every": 10_000, "denoiser__lexical__enabled": backbone != "paper",
     }  # fmt: skip
     if backbone == "paper":
         changes |= {"denoiser__conditioning__prefix": 0, "schedule": {"kind": "linear"}}
+    if backbone == "heads alone":
+        changes |= {**HEADS_ALONE, "denoiser__neighbours__hidden": 96, "denoiser__lexical__warmup_steps": 300}
+        changes |= {"training__max_steps": 700}
     run = train(recipe_for(**changes), pairs, tmp_path / "run")
     ids, vectors = PairsDataset.open(pairs).rows("train", rows)
     denoiser = load_checkpoint(run / "last").denoiser

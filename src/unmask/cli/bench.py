@@ -49,7 +49,10 @@ Pairs = Annotated[
 Perplexity = Annotated[
     str | None, typer.Option(help="`ngram` (what --pairs brings with it), or a causal model such as gpt2.")
 ]
-RecipeName = Annotated[str, typer.Option("--recipe", help="masking, conditioning: the recipe that is varied.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="The recipe that is varied: masking, usually minilm; conditioning, minilm-deep."),
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="masking, conditioning: change one key of it. Repeatable.")
 ]
@@ -74,7 +77,7 @@ def bench(
     option: Options = None,
     pairs: Pairs = None,
     perplexity: Perplexity = None,
-    recipe: RecipeName = "minilm",
+    recipe: RecipeName = None,
     overrides: Overrides = None,
     rows: Rows = 100_000,
     dry_run: DryRun = False,
@@ -111,8 +114,9 @@ def bench(
     options = DecodeOptions(seed=seed) if steps is None else DecodeOptions(seed=seed, steps=steps)
     options = with_options(options, option or [])
     setting = _setting(
-        out, model, place, decoder, options, limit, pairs, perplexity, device, precision, recipe, overrides, rows
-    )
+        out, model, place, decoder, options, limit, pairs, perplexity, device, precision,
+        recipe or chosen.recipe, overrides, rows,
+    )  # fmt: skip
     setting.check()
     if dry_run:
         _list(table, chosen, setting)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
+# Of fresh token rows and matrices, as BERT has it.
+INITIAL_SPREAD = 0.02
 # (block number, states) -> states after a look at the memory
 MemoryLook = Callable[[int, torch.Tensor], torch.Tensor]
 
@@ -28,6 +31,11 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def output_bias(self) -> torch.Tensor:
         """(vocabulary,)"""
+
+    @property
+    def stock_config(self) -> dict[str, Any] | None:
+        """The stock model's configuration, kept in the checkpoint so that loading needs no hub."""
+        return None
 
     @abstractmethod
     def forward(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unmask.denoiser.backbone import Backbone
 from unmask.denoiser.network import Denoiser, TokenSpace
-from unmask.recipe import DenoiserSection, PretrainedBackbone
+from unmask.recipe import DenoiserSection, PretrainedBackbone, ScratchBackbone
 
 if TYPE_CHECKING:
     from unmask.text.tokens import TextTokenizer
@@ -34,16 +34,10 @@ def build_denoiser(
     stock_config: dict[str, Any] | None = None,
 ) -> Denoiser:
     """A network ready for training; with `stock_config`, an empty one for a checkpoint's weights to be put in."""
-    if isinstance(section.backbone, PretrainedBackbone):
-        from unmask.denoiser.pretrained import PretrainedTransformer, load_config, restore_config
-
-        if stock_config is None:
-            folder = backbone_folder(section.backbone)
-            config = load_config(section.backbone, folder, section.dropout)
-        else:
-            folder, config = None, restore_config(stock_config)
-        backbone: Any = PretrainedTransformer(config, space.vocabulary_size, folder, section.backbone.trust_remote_code)
-        freeze(backbone, section.backbone)
+    if section.backbone.layers == 0:
+        backbone: Backbone = _build_table(section.backbone, space, stock_config)
+    elif isinstance(section.backbone, PretrainedBackbone):
+        backbone = _build_pretrained(section.backbone, space, section.dropout, stock_config)
     else:
         from unmask.denoiser.scratch import ScratchTransformer
 
@@ -51,22 +45,42 @@ def build_denoiser(
     return Denoiser(section, backbone, space, length, dimension)
 
 
-def freeze(backbone: Any, section: PretrainedBackbone) -> None:
-    """Take the pretrained parts that the recipe freezes out of training."""
+def _build_pretrained(
+    section: PretrainedBackbone, space: TokenSpace, dropout: float, stock_config: dict[str, Any] | None
+) -> Backbone:
+    from unmask.denoiser.pretrained import PretrainedTransformer, load_config, restore_config
+
+    if stock_config is None:
+        folder: Path | str | None = backbone_folder(section)
+        config = load_config(section, backbone_folder(section), dropout)
+    else:
+        folder, config = None, restore_config(stock_config)
+    backbone = PretrainedTransformer(config, space.vocabulary_size, folder, section.trust_remote_code)
     if section.freeze_backbone:
         backbone.model.requires_grad_(False)
     if section.freeze_embeddings or section.freeze_backbone:
-        backbone.model.get_input_embeddings().requires_grad_(False)
+        backbone.table.requires_grad_(False)
+    return backbone
 
 
-def stock_config_of(denoiser: Denoiser) -> dict[str, Any] | None:
-    """The stock model's configuration, kept in the checkpoint so that loading needs no hub."""
-    config = getattr(denoiser.backbone, "config", None)
-    if config is None:
-        return None
-    stored: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
-    stored.pop("_name_or_path", None)  # a place on the machine that trained
-    return stored
+def _build_table(
+    section: PretrainedBackbone | ScratchBackbone, space: TokenSpace, stock_config: dict[str, Any] | None
+) -> Backbone:
+    """A stock model is only needed while its rows are taken; a checkpoint is read without its library."""
+    from unmask.denoiser.table import TokenTable
+
+    if isinstance(section, ScratchBackbone):
+        return TokenTable(section.hidden, space.vocabulary_size)
+    if stock_config is not None:
+        return TokenTable.like(stock_config, space.vocabulary_size)
+    from unmask.denoiser.pretrained import load_config, stock_table
+
+    folder = backbone_folder(section)
+    config = load_config(section, folder, 0.0)
+    backbone = TokenTable.like(config.to_dict(), space.vocabulary_size)
+    backbone.take(stock_table(config, folder, section.trust_remote_code))
+    backbone.table.requires_grad_(not (section.freeze_embeddings or section.freeze_backbone))
+    return backbone
 
 
 def parameter_counts(denoiser: Denoiser) -> tuple[int, int]:

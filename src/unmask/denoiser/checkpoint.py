@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unmask.denoiser.build import build_denoiser, stock_config_of, token_space
+from unmask.denoiser.build import build_denoiser, token_space
 from unmask.denoiser.network import Denoiser
 from unmask.denoiser.storage import STORAGES, pack_weights, unpack_weights
 from unmask.errors import CheckpointError, OutputError, UnknownName
@@ -73,7 +73,7 @@ def save_checkpoint(
         "dimension": denoiser.dimension,
         "encoder": encoder,
         "tokenizer": {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint},
-        "stock_config": stock_config_of(denoiser),
+        "stock_config": denoiser.backbone.stock_config,
         "progress": {k: v for k, v in progress.items() if not (isinstance(v, float) and math.isnan(v))},
         "recipe": recipe.model_dump(mode="json"),
     }

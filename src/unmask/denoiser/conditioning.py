@@ -60,7 +60,8 @@ class VectorProjection(nn.Module):
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("spread", torch.ones(dimension))
         self.null_vector = nn.Parameter(torch.zeros(dimension))
-        self.layers = nn.Sequential(nn.Linear(dimension, inner), nn.GELU(), nn.Linear(inner, hidden))
+        if inner:  # there are blocks to be told of it
+            self.layers = nn.Sequential(nn.Linear(dimension, inner), nn.GELU(), nn.Linear(inner, hidden))
 
     def standardise(self, vectors: torch.Tensor, is_null: torch.Tensor | None) -> torch.Tensor:
         standard = (vectors - self.mean) / self.spread  # (batch, dimension)

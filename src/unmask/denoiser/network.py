@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -43,7 +43,10 @@ class Denoiser(nn.Module):
         self.backbone = backbone
         hidden, conditioning, lexical = backbone.hidden, section.conditioning, section.lexical
         rows = len(backbone.table)
-        self.vector = VectorProjection(dimension, conditioning.projection_hidden or hidden, hidden)
+        self.has_blocks = section.has_blocks
+        self.vector = VectorProjection(
+            dimension, (conditioning.projection_hidden or hidden) if self.has_blocks else 0, hidden
+        )
         self.modulator = Modulator(hidden, backbone.block_count, hidden) if conditioning.adaln else None
         self.time_features = TimeFeatures(hidden) if conditioning.time else None
         self.time_modulator = (
@@ -72,7 +75,7 @@ class Denoiser(nn.Module):
         self.hides_padding = section.length_head.enabled and section.length_head.hide_padding
         near = section.neighbours
         self.neighbours = NeighbourHead(inputs, hidden, near.hidden, near.reach, length) if near.enabled else None
-        if self.neighbours is not None:
+        if self.neighbours is not None and self.has_blocks:
             # The network begins with the head's guesses before it, and has only to say what they lack.
             self.draft_entrance = nn.Linear(hidden, hidden, bias=False)
             nn.init.zeros_(self.draft_entrance.weight)
@@ -160,12 +163,14 @@ class Denoiser(nn.Module):
 
     def condition_of_heads(self, standard: torch.Tensor, summary: torch.Tensor | None) -> Condition:
         """What the heads alone ask of the vector, for `features_of_heads`."""
-        assert self.neighbours is not None
-        near = self.neighbours.of_vector(standard, summary)  # (batch, inner)
-        return Condition(None, None, None, None, summary, None, near)
+        near = None if self.neighbours is None else self.neighbours.of_vector(standard, summary)  # (batch, inner)
+        return Condition(None, None, None, None, summary, self._lengths(standard, summary), near)
 
     def condition_from(self, standard: torch.Tensor, summary: torch.Tensor | None) -> Condition:
         """The same from the standardised vector and the lexical head's summary, which training has at hand."""
+        of_heads = self.condition_of_heads(standard, summary)
+        if not self.has_blocks:
+            return of_heads
         projected = self.vector(standard)  # (batch, hidden)
         if self.summary_entrance is not None and summary is not None:
             projected = projected + self.summary_entrance(summary.detach())
@@ -176,15 +181,13 @@ class Denoiser(nn.Module):
             pieces.append(embedded)
         if self.prefix is not None:
             pieces.append(self.prefix(projected).view(-1, self.prefix_count, self.backbone.hidden))
-        lengths = self._lengths(standard, summary)
-        near = None if self.neighbours is None else self.neighbours.of_vector(standard, summary)  # (batch, inner)
         if not pieces:
-            return Condition(modulation, None, None, None, summary, lengths, near)
+            return replace(of_heads, modulation=modulation)
         memory = torch.cat(pieces, dim=1)  # (batch, candidates + prefix, hidden)
         assert self.memory_keys is not None and self.memory_values is not None
         keys = split_heads(self.memory_keys(memory), self.backbone.heads)  # (batch, heads, memory, head_size)
         values = split_heads(self.memory_values(memory), self.backbone.heads)
-        return Condition(modulation, keys, values, candidate_ids, summary, lengths, near)
+        return replace(of_heads, modulation=modulation, keys=keys, values=values, candidate_ids=candidate_ids)
 
     def features(
         self,
@@ -198,6 +201,8 @@ class Denoiser(nn.Module):
 
         `lexical_weight` stands in for the gate of the lexical head's scores.
         """
+        if not self.has_blocks:
+            return self.features_of_heads(ids, positions, condition, lexical_weight)
         seen = ids != self.pad_id if self.hides_padding else None  # (batch, length)
         guesses = self._guesses(ids, positions, condition)  # (batch, length, hidden)
         states = self.backbone(
@@ -209,11 +214,13 @@ class Denoiser(nn.Module):
             features = torch.addcmul(guesses[rows, places], features, self.network_gate.to(features.dtype))
         return self._add_words(features, rows, condition, lexical_weight)
 
-    def features_of_heads(self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition) -> torch.Tensor:
-        """The same without the network: what the heads of neighbours and words say; (positions, hidden)."""
+    def features_of_heads(
+        self, ids: torch.Tensor, positions: torch.Tensor, condition: Condition, lexical_weight: float | None = None
+    ) -> torch.Tensor:
+        """The same without the blocks: what the heads of neighbours and words say; (positions, hidden)."""
         assert self.neighbours is not None and condition.near is not None
         features = self.neighbours(ids, positions, condition.near, self.table, self.mask_id, self.pad_id)
-        return self._add_words(features, positions.nonzero(as_tuple=True)[0], condition, None)
+        return self._add_words(features, positions.nonzero(as_tuple=True)[0], condition, lexical_weight)
 
     def _add_words(
         self, features: torch.Tensor, rows: torch.Tensor, condition: Condition, lexical_weight: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def load_config(section: PretrainedBackbone, folder: Path | str, dropout: float)
             f"backbone '{section.name}' cannot be loaded ({str(error).splitlines()[0]}); "
             "give a local folder, or a hub name while the network is there"
         ) from error
-    if section.layers is not None:
+    if section.layers:  # with none, the whole model is opened for its table
         if section.layers > config.num_hidden_layers:
             raise CheckpointError(
                 f"backbone '{section.name}' has {config.num_hidden_layers} layers, the recipe asks for the first "
@@ -157,6 +158,12 @@ class PretrainedTransformer(Backbone):
     @property
     def output_bias(self) -> torch.Tensor:
         return self.bias
+
+    @property
+    def stock_config(self) -> dict[str, Any]:
+        stored: dict[str, Any] = json.loads(self.config.to_json_string(use_diff=False))
+        stored.pop("_name_or_path", None)  # a place on the machine that trained
+        return stored
 
     def forward(
         self,
@@ -239,6 +246,13 @@ def _load_stock(config: Any, weights: Path | str | None, trust_remote_code: bool
         )
     head_path = next((path for path in HEADS if find_module(model, path) is not None), None) if has_head else None
     return model, head_path
+
+
+def stock_table(config: Any, weights: Path | str, trust_remote_code: bool) -> torch.Tensor:
+    """The token rows of a stock model; (vocabulary, hidden)."""
+    model, _ = _load_stock(config, weights, trust_remote_code)
+    rows: torch.Tensor = model.get_input_embeddings().weight.detach()
+    return rows
 
 
 def restore_config(stored: dict[str, Any]) -> Any:

@@ -8,13 +8,11 @@ import torch
 from torch import nn
 
 from unmask.denoiser.attention import attend, join_heads, split_heads
-from unmask.denoiser.backbone import Backbone, MemoryLook
+from unmask.denoiser.backbone import INITIAL_SPREAD, Backbone, MemoryLook
 from unmask.denoiser.conditioning import modulate, slices_of
 
 if TYPE_CHECKING:
     from unmask.recipe import ScratchBackbone
-
-INITIAL_SPREAD = 0.02
 
 
 class Block(nn.Module):

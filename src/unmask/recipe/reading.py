@@ -117,7 +117,11 @@ def _explain(item: dict[str, Any], tree: dict[str, Any]) -> str:
         return f"unknown key '{key}'" + (f"; did you mean '{guess}'?" if guess else f"; known here: {', '.join(known)}")
     if item["type"] == "missing":
         return f"missing key '{key}'"
-    return f"'{key}' is {item.get('input')!r}: {item['msg']}" if key else item["msg"]
+    said = item["msg"].removeprefix("Value error, ")
+    if not key:
+        return said
+    is_section = isinstance(item.get("input"), dict)
+    return f"'{key}': {said}" if is_section else f"'{key}' is {item.get('input')!r}: {said}"
 
 
 def _known_keys(section: list[str], tree: dict[str, Any]) -> list[str]:

@@ -82,7 +82,7 @@ class PairsSection(Section):
 
 class ScratchBackbone(Section):
     kind: Literal["scratch"]
-    layers: int = Field(8, ge=1)
+    layers: int = Field(8, ge=0)  # 0 is the token table alone
     hidden: int = Field(768, ge=1)
     heads: int = Field(12, ge=1)
     feed_forward: int = Field(3072, ge=1)
@@ -97,7 +97,7 @@ class ScratchBackbone(Section):
 class PretrainedBackbone(Section):
     kind: Literal["pretrained"]
     name: str = "minilm"  # `minilm` is the bundled one; else a local path or a hub name
-    layers: int | None = Field(None, ge=1)  # the first n; None takes all
+    layers: int | None = Field(None, ge=0)  # the first n; None takes all, 0 only the token table
     freeze_backbone: bool = False
     freeze_embeddings: bool = False
     trust_remote_code: bool = False
@@ -186,6 +186,33 @@ class DenoiserSection(Section):
                 "summary: freeze both or none"
             )
         return self
+
+    @model_validator(mode="after")
+    def _without_blocks_the_heads_say_it_all(self) -> DenoiserSection:
+        if self.backbone.layers != 0:
+            return self
+        if not self.neighbours.enabled or self.neighbours.head_steps:
+            raise ValueError(
+                "backbone.layers is 0, so the neighbour head is the network: enable neighbours, with warmup_steps 0"
+            )
+        conditioning, lexical = self.conditioning, self.lexical
+        idle = {
+            "conditioning.adaln": conditioning.adaln,
+            "conditioning.prefix": conditioning.prefix,
+            "conditioning.time": conditioning.time,
+            "lexical.candidates": lexical.enabled and lexical.candidates,
+            "lexical.condition": lexical.enabled and lexical.condition,
+        }
+        named = [key for key, is_on in idle.items() if is_on]
+        if named:
+            raise ValueError(
+                f"backbone.layers is 0, and only blocks can use {', '.join(named)}: set them to false or 0"
+            )
+        return self
+
+    @property
+    def has_blocks(self) -> bool:
+        return self.backbone.layers != 0
 
     @property
     def head_steps(self) -> int:

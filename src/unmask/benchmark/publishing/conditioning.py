@@ -8,6 +8,7 @@ from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_ce
 from unmask.benchmark.publishing.results import Result
 from unmask.benchmark.publishing.setting import Setting, Table
 from unmask.benchmark.publishing.variants import Variant, budget_note, check, measure_variants, plan_of
+from unmask.errors import InputError
 from unmask.recipe import PretrainedBackbone, Recipe, load_recipe
 
 NAME = "conditioning"
@@ -18,6 +19,11 @@ WHOLE_SHARE = 0.125  # of the batches, where a variant has to learn the end of a
 def variants(setting: Setting) -> list[Variant]:
     """Every variant once: where the recipe is one of them, it goes by that name."""
     recipe = load_recipe(setting.recipe, list(setting.overrides))
+    if not recipe.denoiser.has_blocks:
+        raise InputError(
+            f"recipe {recipe.name} has 0 blocks, expected some for the vector to enter; give --recipe minilm-deep, or "
+            "--set denoiser.backbone.layers=N"
+        )
     found: list[Variant] = []
     seen: list[Recipe] = []
     whole = Variant("as in the recipe", ())
@@ -137,4 +143,4 @@ def markdown(results: Sequence[Result]) -> str:
     return "\n\n".join([lay_out(headings, rows), notes(results), budget_note(results)])
 
 
-TABLE = Table(measure_conditioning, markdown, plan=plan_of(variants), check=check)
+TABLE = Table(measure_conditioning, markdown, plan=plan_of(variants), check=check, recipe="minilm-deep")

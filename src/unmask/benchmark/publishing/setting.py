@@ -171,5 +171,6 @@ class Table:
     markdown: Callable[[Sequence[Result]], str]
     needs_texts: bool = True
     holds_texts: bool = False  # its results hold the texts themselves: for the owner alone
+    recipe: str = DEFAULT_MODEL  # what is varied, if nothing else is said
     plan: Callable[[Setting], list[tuple[str, str]]] | None = None  # what would be trained, for --dry-run
     check: Callable[[Setting], None] = lambda setting: None

@@ -19,8 +19,10 @@ from unmask.training.journal import read_journal
 
 MARK = "variant.json"  # in a variant's folder: what is trained there, and whether it is finished
 FILL_IN = "fill_in"
-# Rows that a head alone trains on for the cost of one of the network's.
+# Rows that a head alone trains on for the cost of one of the network's; and of one of the neighbour head's, where that
+# is the network.
 LEXICAL_ROWS, NEIGHBOUR_ROWS = 50, 3
+LEXICAL_ROWS_WITHOUT_BLOCKS = 3
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ def recipe_of(setting: Setting, variant: Variant) -> Recipe:
     recipe = load_recipe(setting.recipe, changes)
     training, lexical, neighbours = recipe.training, recipe.denoiser.lexical, recipe.denoiser.neighbours
     left, head_steps = float(setting.rows), {}
+    lexical_rows = LEXICAL_ROWS if recipe.denoiser.has_blocks else LEXICAL_ROWS_WITHOUT_BLOCKS
     for name, head, rows_for_one in (
-        ("lexical", lexical, LEXICAL_ROWS),
+        ("lexical", lexical, lexical_rows),
         ("neighbours", neighbours, NEIGHBOUR_ROWS),
     ):
         rows = (head.warmup_batch or training.batch_size) * training.accumulate
@@ -163,7 +166,7 @@ def budget_note(results: Sequence[Result]) -> str:
     details = results[0].details
     return (
         f"Each trained on {details['rows']:,} rows of the same pairs with recipe {details['recipe']}, warm-ups "
-        f"shortened to fit; {LEXICAL_ROWS} rows of the lexical head alone count as one, {NEIGHBOUR_ROWS} of the "
-        f"neighbour head alone. Decoder {details['decoder']}. "
-        "An equal number of rows is not an equal number of minutes."
+        f"shortened to fit; {LEXICAL_ROWS} rows of the lexical head alone count as one "
+        f"({LEXICAL_ROWS_WITHOUT_BLOCKS} where the network has no blocks), {NEIGHBOUR_ROWS} of the neighbour head "
+        f"alone. Decoder {details['decoder']}. An equal number of rows is not an equal number of minutes."
     )
