@@ -169,7 +169,7 @@ def test_the_head_alone_takes_a_quarter_of_the_budget_at_most_and_the_network_co
     changes = ("training.batch_size=100", "denoiser.lexical.warmup_batch=500", "denoiser.lexical.warmup_steps=9000")
     near = ("denoiser.neighbours.warmup_batch=300", "denoiser.neighbours.warmup_steps=9000")
     shares = ("training.optimizer.cooldown_share=0.2",)
-    setting = Setting((), tmp_path, rows=40_000, overrides=changes + near + shares)
+    setting = Setting((), tmp_path, rows=40_000, overrides=changes + near + shares, recipe="minilm-deep")
     with_head = recipe_of(setting, Variant("head", ("denoiser.lexical.enabled=true",)))
     without = recipe_of(setting, Variant("plain", ("denoiser.lexical.enabled=false",)))
     # Of 40,000 rows the lexical head takes 10,000 and so does the neighbour head, each of its own at its own price.
@@ -178,6 +178,20 @@ def test_the_head_alone_takes_a_quarter_of_the_budget_at_most_and_the_network_co
     assert [recipe.denoiser.neighbours.warmup_steps for recipe in (with_head, without)] == [100, 100]
     assert with_head.training.optimizer.cooldown_share == without.training.optimizer.cooldown_share
     assert without.training.optimizer.cooldown_share == 0.2
+    # Without blocks there is no network that the lexical head would be fifty times cheaper than.
+    alone = recipe_of(Setting((), tmp_path, rows=40_000, overrides=changes), Variant("alone", ()))
+    assert (alone.denoiser.lexical.warmup_steps, alone.training.max_steps) == (60, 60 + 300)
+
+
+def test_conditioning_varies_a_recipe_that_has_blocks(tmp_path: Path) -> None:
+    from unmask.benchmark.publishing.conditioning import TABLE, variants
+    from unmask.benchmark.publishing.setting import Setting
+    from unmask.errors import InputError
+
+    labels = [variant.label for variant in variants(Setting((), tmp_path, recipe=TABLE.recipe))]
+    assert labels[0] == "AdaLN only (the paper)" and len(labels) == len(set(labels)) > 8
+    with pytest.raises(InputError, match=r"recipe minilm has 0 blocks.*--recipe minilm-deep"):
+        variants(Setting((), tmp_path, recipe="minilm"))
 
 
 def test_an_interrupted_variant_goes_on(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,13 +56,13 @@ def shrink(recipe: Recipe, hub: Any) -> list[str]:
         "training.validation_rows": 4,
         "training.validation_decode_rows": 2,
     }
-    backbone = recipe.denoiser.backbone
+    backbone, lexical = recipe.denoiser.backbone, recipe.denoiser.lexical
     if isinstance(backbone, PretrainedBackbone):
         changes["denoiser.backbone.name"] = hub.backbones.get(backbone.name, backbone.name)
     else:
         changes |= {f"denoiser.backbone.{key}": size for key, size in SMALL_NETWORK.items()}
-    if recipe.denoiser.lexical.enabled:
-        changes |= {"denoiser.lexical.hidden": 16, "denoiser.lexical.candidates": 4}
+    if lexical.enabled:
+        changes |= {"denoiser.lexical.hidden": 16, "denoiser.lexical.candidates": min(4, lexical.candidates)}
     return [argument for key, value in changes.items() for argument in ("--set", f"{key}={value}")]
 
 
@@ -120,14 +120,16 @@ def check_model_and_texts(recipe: Recipe, run: Path, lines: list[dict[str, Any]]
 
 def check_backbone(section: PretrainedBackbone, held: Checkpoint) -> None:
     """As many layers as the recipe says; frozen ones are still the stock model's, free ones have moved."""
-    before = build_denoiser(
+    fresh = build_denoiser(
         held.recipe.denoiser, token_space(held.tokenizer), held.denoiser.length, held.denoiser.dimension
-    ).backbone.model.state_dict()
-    after = held.denoiser.backbone.model.state_dict()
+    )
+    # Without blocks the backbone is the token table.
+    before, after = (getattr(model.backbone, "model", model.backbone).state_dict() for model in (fresh, held.denoiser))
     assert before.keys() == after.keys()
     same = [torch.equal(before[name], after[name]) for name in before]
     assert all(same) if section.freeze_backbone else not all(same)
-    assert held.denoiser.backbone.block_count == (section.layers or held.denoiser.backbone.config.num_hidden_layers)
+    blocks = held.denoiser.backbone.block_count
+    assert blocks == (held.denoiser.backbone.config.num_hidden_layers if section.layers is None else section.layers)
 
 
 @pytest.mark.parametrize("name", recipe_names())
