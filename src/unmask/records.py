@@ -40,6 +40,17 @@ class DecodeStep:
     is_new: torch.Tensor  # (batch, length) bool; set by this step
     confidence: torch.Tensor  # (batch, length) float; probability of each token when it was set, 0 where masked
     forward_passes: torch.Tensor  # (batch,) int64; network passes spent on each row so far
+    # Of decoders that compare texts with their vectors:
+    encoder_calls: torch.Tensor | None = None  # (batch,) int64; spent on each row so far
+    cosine: torch.Tensor | None = None  # (batch,) float; of each row's text with its vector
+    is_verified: torch.Tensor | None = None  # (batch,) bool; the text's vector is the given one, but for noise
+
+    def compared(self) -> list[tuple[int, float | None, bool | None]]:
+        """Of each row: encoder calls, cosine and whether it is verified; None where nobody compared."""
+        if self.encoder_calls is None or self.cosine is None or self.is_verified is None:
+            return [(0, None, None)] * len(self.tokens)
+        cosines = [None if value != value else value for value in self.cosine.tolist()]
+        return list(zip(self.encoder_calls.tolist(), cosines, self.is_verified.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ class Reconstruction:
     confidence: tuple[float, ...]  # per token, same order as `tokens`
     cost: Cost = field(default_factory=Cost)
     cosine: float | None = None  # with the given vector, if an encoder was at hand
+    verified: bool | None = None  # whether the text's vector is the given one, but for noise; None if nobody looked
 
 
 @dataclass(frozen=True)

@@ -276,3 +276,35 @@ def test_a_folder_that_may_not_be_written_says_so(model: Path, vectors: Path, tm
     closed.mkdir(mode=0o500)
     result = invert(model, vectors, "--out", closed / "out.jsonl")
     assert result.exit_code == 1 and "not allowed to write" in result.stderr
+
+
+def test_the_search_says_what_it_asked_and_what_came_of_it(tmp_path: Path) -> None:
+    from unmask.encoders import load_encoder
+
+    np.save(tmp_path / "v.npy", load_encoder("minilm").encode(["see you soon.", "the cat sleeps."]))
+    arguments = [str(tmp_path / "v.npy"), "--decoder", "search", "--budget", "60", "--beam", "2"]
+    result = CliRunner().invoke(app, ["invert", *arguments])
+    assert result.exit_code == 0, result.stderr
+    for line in map(json.loads, result.stdout.splitlines()):
+        assert 0 < line["encoder_calls"] <= 60 and 0 < line["cosine"] <= 1.001 and line["verified"] in (True, False)
+        assert line["verified"] is False or line["cosine"] > 0.999
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--budget", "-1"], "budget is -1, expected 0 (no call at all) or more"),
+        (["--beam", "0"], "beam is 0, expected at least 1"),
+        (["--rounds", "0"], "rounds is 0, expected at least 1"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(
+    model: Path, vectors: Path, arguments: list[str], message: str
+) -> None:
+    result = invert(model, vectors, "--decoder", "search", *arguments)
+    assert result.exit_code != 0 and message in " ".join(result.stderr.split())
+
+
+def test_a_model_whose_encoder_gives_other_vectors_cannot_search(model: Path, vectors: Path) -> None:
+    result = invert(model, vectors, "--decoder", "search")
+    assert result.exit_code == 1 and "gives 384-d vectors, this model reads 6-d ones" in " ".join(result.stderr.split())

@@ -33,10 +33,10 @@ def test_every_listed_recipe_loads() -> None:
 
 
 def test_every_listed_decoder_and_encoder_is_there() -> None:
-    from unmask.decoding import DECODERS
+    from unmask.attacks.decoders import ALL_DECODERS
     from unmask.encoders import ENCODERS
 
-    assert all(DECODERS.resolve(entry["name"]) for entry in listed("decoders"))
+    assert all(ALL_DECODERS.resolve(entry["name"]) for entry in listed("decoders"))
     assert all(ENCODERS.resolve(entry["name"]) for entry in listed("encoders"))
 
 

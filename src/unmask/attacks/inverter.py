@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import torch
 from huggingface_hub import ModelHubMixin
 
-from unmask.decoding import DECODERS, DEFAULT_DECODER, DecodeOptions
+from unmask.attacks.decoders import ALL_DECODERS, SEARCH
+from unmask.decoding import DEFAULT_DECODER, DecodeOptions
 from unmask.decoding.loop import decode
 from unmask.denoiser.checkpoint import Checkpoint, checkpoint_files, find_checkpoint, load_checkpoint
 from unmask.diffusion.schedules import build_schedule
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from unmask.encoders.base import Encoder
+    from unmask.search import SearchOptions
+    from unmask.search.scorers import EncoderScorer
 
 DEFAULT_MODEL = "minilm"
 HIDDEN = "▒▒▒"
@@ -66,6 +69,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         self.device, self.dtype = device, dtype
         self.schedule = build_schedule(self.recipe.schedule)
         self._encoder: Encoder | None = None
+        self._scorer: EncoderScorer | None = None
         # The manifest says everything; the mixin would write a second account, made from these arguments.
         self._hub_mixin_config = None
 
@@ -141,15 +145,20 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         decoder: str = DEFAULT_DECODER,
         batch_size: int | None = None,
         options: DecodeOptions | None = None,
+        search: SearchOptions | None = None,
         **choices: Unpack[Choices],
     ) -> list[Reconstruction]:
         """Texts of vectors (n, dimension), or of one vector (dimension,): arrays, tensors or lists.
 
         `choices` are fields of DecodeOptions, such as `steps=16` or `seed=1`; a row comes out the same in any batch.
+        `search` is for decoder `search`, which compares texts with the vector by calling the encoder.
         """
         values = self._as_vectors(vectors)
         batch = VectorBatch(values, tuple(str(row) for row in range(len(values))))
-        return list(self.invert_batches([batch], decoder=decoder, batch_size=batch_size, options=options, **choices))
+        found = self.invert_batches(
+            [batch], decoder=decoder, batch_size=batch_size, options=options, search=search, **choices
+        )
+        return list(found)
 
     def invert_batches(
         self,
@@ -158,13 +167,14 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         decoder: str = DEFAULT_DECODER,
         batch_size: int | None = None,
         options: DecodeOptions | None = None,
+        search: SearchOptions | None = None,
         **choices: Unpack[Choices],
     ) -> Iterator[Reconstruction]:
         """The same for vectors in batches, as `open_vectors(...).batches(...)` gives them; holds one at a time."""
         size = self.default_batch_size if batch_size is None else batch_size
         if size < 1:
             raise InputError(f"batch_size is {size}, expected at least 1; leave it out for {self.default_batch_size}")
-        DECODERS.resolve(decoder)
+        ALL_DECODERS.resolve(decoder)
         chosen = replace(options or DecodeOptions(), **choices)
         for number, batch in enumerate(batches):
             values = check_vectors(batch.values, self.dimension, "the batch", batch.first_row, batch.ids)
@@ -173,7 +183,8 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
             for start in range(0, len(values), size):
                 part = slice(start, start + size)
                 first_row = batch.first_row + start
-                yield from self._invert_part(VectorBatch(values[part], batch.ids[part], first_row), decoder, chosen)
+                part_of_batch = VectorBatch(values[part], batch.ids[part], first_row)
+                yield from self._invert_part(part_of_batch, decoder, chosen, search)
 
     def stream(
         self,
@@ -181,11 +192,13 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         *,
         decoder: str = DEFAULT_DECODER,
         options: DecodeOptions | None = None,
+        search: SearchOptions | None = None,
         **choices: Unpack[Choices],
     ) -> Iterator[DecodeStep]:
         """Every step of decoding one vector, or several at once; `readable` turns a step into text."""
+        ALL_DECODERS.resolve(decoder)
         values = torch.from_numpy(self._as_vectors(vector))
-        return self._decode(values, range(len(values)), decoder, replace(options or DecodeOptions(), **choices))
+        return self._decode(values, range(len(values)), decoder, replace(options or DecodeOptions(), **choices), search)
 
     def readable(self, step: DecodeStep, row: int = 0, hidden: str = HIDDEN) -> str:
         """What is known of one row after a step, with `hidden` for each token that is still masked."""
@@ -218,20 +231,35 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
             )
 
     def _decode(
-        self, values: torch.Tensor, row_keys: Sequence[int], decoder: str, options: DecodeOptions
+        self,
+        values: torch.Tensor,
+        row_keys: Sequence[int],
+        decoder: str,
+        options: DecodeOptions,
+        search: SearchOptions | None,
     ) -> Iterator[DecodeStep]:
+        if decoder == SEARCH:
+            from unmask.search.scorers import EncoderScorer
+            from unmask.search.stream import search as search_for
+
+            if self._scorer is None:
+                self._scorer = EncoderScorer(self.encoder(), self.tokenizer, self.denoiser)
+            return search_for(self.denoiser, self._scorer, values, search, options, row_keys, self.schedule, self.dtype)
         return decode(self.denoiser, values, decoder, options, row_keys, self.schedule, self.dtype)
 
-    def _invert_part(self, batch: VectorBatch, decoder: str, options: DecodeOptions) -> list[Reconstruction]:
+    def _invert_part(
+        self, batch: VectorBatch, decoder: str, options: DecodeOptions, search: SearchOptions | None
+    ) -> list[Reconstruction]:
         """One batch through the network."""
         started = time.perf_counter()
         row_keys = range(batch.first_row, batch.first_row + len(batch))
-        *_, last = self._decode(torch.from_numpy(batch.values), row_keys, decoder, options)
+        *_, last = self._decode(torch.from_numpy(batch.values), row_keys, decoder, options, search)
         lengths = (last.tokens != self.tokenizer.pad_id).sum(1).tolist()
         ids = [row[:length] for row, length in zip(last.tokens.tolist(), lengths, strict=True)]
         confidence = [row[:length] for row, length in zip(last.confidence.tolist(), lengths, strict=True)]
         texts = self.tokenizer.decode_all(ids)
         seconds = (time.perf_counter() - started) / len(batch)
+        compared = last.compared()
         return [
             Reconstruction(
                 id=name,
@@ -239,10 +267,12 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
                 token_ids=tuple(row),
                 tokens=self.tokenizer.pieces(row),
                 confidence=tuple(sure),
-                cost=Cost(forward_passes=passes, seconds=seconds),
+                cost=Cost(forward_passes=passes, encoder_calls=calls, seconds=seconds),
+                cosine=nearness,
+                verified=is_verified,
             )
-            for name, text, row, sure, passes in zip(
-                batch.ids, texts, ids, confidence, last.forward_passes.tolist(), strict=True
+            for name, text, row, sure, passes, (calls, nearness, is_verified) in zip(
+                batch.ids, texts, ids, confidence, last.forward_passes.tolist(), compared, strict=True
             )
         ]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from unmask.attacks.baselines import BASELINES, NearestNeighbour, RandomTokens, Shuffled, Unconditional
+from unmask.attacks.decoders import ALL_DECODERS, SEARCH
 from unmask.benchmark.evaluation import Evaluation, evaluate
 from unmask.benchmark.held_out import HeldOut, Progress, hold_out, no_progress
 from unmask.benchmark.provenance import provenance
-from unmask.decoding import DECODERS, DEFAULT_DECODER, DecodeOptions
+from unmask.decoding import DEFAULT_DECODER, DecodeOptions
 from unmask.errors import InputError
 from unmask.records import Reconstruction, VectorBatch
+from unmask.search import SearchOptions
 
 if TYPE_CHECKING:
     from unmask.attacks.base import Attack
@@ -24,20 +26,29 @@ if TYPE_CHECKING:
 class ModelAttack:
     """A model under one decoder."""
 
-    def __init__(self, inverter: Inverter, decoder: str, options: DecodeOptions, batch_size: int | None) -> None:
-        DECODERS.resolve(decoder)
+    def __init__(
+        self,
+        inverter: Inverter,
+        decoder: str,
+        options: DecodeOptions,
+        batch_size: int | None,
+        search: SearchOptions | None = None,
+    ) -> None:
+        ALL_DECODERS.resolve(decoder)
         self.name = decoder
-        self._inverter, self._options, self._batch_size = inverter, options, batch_size
+        self._inverter, self._options, self._batch_size, self._search = inverter, options, batch_size, search
 
     def fit(self, pairs: PairsDataset) -> None:
         """A model is trained before it is measured."""
 
     def invert(self, vectors: VectorBatch, budget: int | None = None) -> list[Reconstruction]:
-        return list(
-            self._inverter.invert_batches(
-                [vectors], decoder=self.name, options=self._options, batch_size=self._batch_size
-            )
+        search = self._search
+        if budget is not None and self.name == SEARCH:
+            search = replace(search or SearchOptions(), budget=budget)
+        found = self._inverter.invert_batches(
+            [vectors], decoder=self.name, options=self._options, batch_size=self._batch_size, search=search
         )
+        return list(found)
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,12 @@ class LineUp:
     baselines: Sequence[str]
     options: DecodeOptions
     batch_size: int | None = None  # vectors in the network together; None takes what suits the device
+    search: SearchOptions | None = None  # for decoder `search`
 
     def check(self, has_pairs: bool) -> None:
         """Complain about an unknown name or a missing pairs folder before anything slow begins."""
         for decoder in self.decoders:
-            DECODERS.resolve(decoder)
+            ALL_DECODERS.resolve(decoder)
         for baseline in self.baselines:
             BASELINES.resolve(baseline)
         if NearestNeighbour.name in self.baselines and not has_pairs:
@@ -79,7 +91,7 @@ class LineUp:
             yield self._baseline(baseline, inverter, held_out, pairs)
 
     def _model(self, inverter: Inverter, decoder: str) -> ModelAttack:
-        return ModelAttack(inverter, decoder, self.options, self.batch_size)
+        return ModelAttack(inverter, decoder, self.options, self.batch_size, self.search)
 
     def _baseline(self, name: str, inverter: Inverter, held_out: HeldOut, pairs: PairsDataset | None) -> Entrant:
         decoder = self.decoders[0] if self.decoders else DEFAULT_DECODER

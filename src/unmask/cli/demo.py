@@ -57,6 +57,7 @@ def demo(
         unmask demo
         unmask demo --text "The keys are under the blue flower pot."
         unmask demo --decoder sequential --plain
+        unmask demo --text "The keys are under the blue flower pot." --decoder search
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from unmask.attacks.inverter import Inverter
@@ -80,7 +81,10 @@ class Lines:
 
     @contextmanager
     def drawing(self) -> Iterator[Callable[[DecodeStep], None]]:
-        yield lambda step: self.console.print(f"  step {step.step:>2} {draw(step, self.inverter).plain}", markup=False)
+        def show(step: DecodeStep) -> None:
+            self.console.print(f"  step {step.step:>2} {draw(step, self.inverter).plain}{nearness(step)}", markup=False)
+
+        yield show
 
     def final(self, text: str, ids: list[int], true_ids: list[int]) -> Text | str:
         return f" {printable(text)}"
@@ -101,7 +105,8 @@ class Screen:
 
             def show(step: DecodeStep) -> None:
                 drawn = Text(overflow="fold", no_wrap=False).append(f"  step {step.step:>2} ", style="dim")
-                live.update(drawn.append_text(draw(step, self.inverter)), refresh=True)
+                drawn.append_text(draw(step, self.inverter)).append(nearness(step), style="dim")
+                live.update(drawn, refresh=True)
                 time.sleep(self.pace)
 
             yield show
@@ -119,6 +124,12 @@ def draw(step: DecodeStep, inverter: Inverter) -> Text:
         ids.pop()
     confidence, is_new = step.confidence[0].tolist(), step.is_new[0].tolist()
     return spell(inverter, ids, [shade(sure, new) for sure, new in zip(confidence, is_new, strict=True)])
+
+
+def nearness(step: DecodeStep) -> str:
+    """Of a decoder that compares: how near the text's own vector is by now, and what that has cost."""
+    calls, cosine, _ = step.compared()[0]
+    return "" if cosine is None else f"  ({cosine:.3f} after {calls} calls)"
 
 
 def spell(inverter: Inverter, ids: list[int], styles: list[str]) -> Text:
@@ -159,9 +170,11 @@ def there_and_back(inverter: Inverter, sentence: str, show: Lines | Screen, **ho
     right = round(float(token_accuracy([true_ids], [found_ids])[0]) * len(true_ids))
     outcome = Outcome(right, len(true_ids), float(cosine(encoder.encode([found]), vector[None, :])[0]))
     show.console.print("read back ", show.final(found, found_ids, true_ids), sep="", markup=False)
+    calls, _, is_verified = last.compared()[0]
+    asked = "" if is_verified is None else f"{calls} encoder calls, {'' if is_verified else 'not '}verified, "
     show.console.print(
         f"           {outcome.right} of {outcome.total} tokens right, cosine {outcome.cosine:.2f}, "
-        f"{int(last.forward_passes[0])} forward passes, {seconds:.2f} s\n",
+        f"{int(last.forward_passes[0])} forward passes, {asked}{seconds:.2f} s\n",
         markup=False,
     )
     return outcome

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
     from unmask.metrics.perplexity import LanguageModel
     from unmask.pairs.dataset import PairsDataset
+    from unmask.search import SearchOptions
 
 
 Texts = Annotated[
@@ -28,10 +29,13 @@ Texts = Annotated[
 Model = Annotated[str, typer.Option(help="A name from `unmask models`, or the folder of a checkpoint.")]
 Decoders = Annotated[list[str] | None, typer.Option(help="A name from `unmask decoders`. Repeatable.")]
 Baselines = Annotated[list[str] | None, typer.Option(help="random, unconditional, shuffled or nearest. Repeatable.")]
-Everything = Annotated[bool, typer.Option("--all", help="Every decoder and every baseline; needs --pairs.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every decoder but search, and every baseline; needs --pairs.")]
 Steps = Annotated[int | None, typer.Option(help="Decoding steps, for all decoders but sequential.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
 Drafts = Annotated[int, typer.Option(help="Texts written for each vector; the model's own favourite is measured.")]
+Budget = Annotated[int, typer.Option(help="search: most encoder calls for one vector.")]
+Rounds = Annotated[int, typer.Option(help="search: most rounds of edits.")]
+Beam = Annotated[int, typer.Option(help="search: texts kept from round to round.")]
 Pairs = Annotated[
     Path | None, typer.Option(help="The pairs that the model was trained on: for `nearest`, `random` and `ngram`.")
 ]
@@ -61,6 +65,9 @@ def evaluate(
     steps: Steps = None,
     temperature: Temperature = 0.0,
     drafts: Drafts = 1,
+    budget: Budget = 1500,
+    rounds: Rounds = 60,
+    beam: Beam = 4,
     pairs: Pairs = None,
     limit: Limit = None,
     seed: Seed = 0,
@@ -91,12 +98,14 @@ def evaluate(
     from unmask.decoding import DecodeOptions
     from unmask.errors import InputError
     from unmask.files import check_writable
+    from unmask.search import SearchOptions
 
     if as_json and markdown:
         raise InputError("--json and --markdown were both given; choose one")
     options = DecodeOptions(temperature=temperature, seed=seed, drafts=drafts)
     options = options if steps is None else replace(options, steps=steps)
-    line_up = _line_up(everything, decoder or [], baseline or [], options, batch_size)
+    search = SearchOptions(budget=budget, rounds=rounds, beam=beam)
+    line_up = _line_up(everything, decoder or [], baseline or [], options, batch_size, search)
     line_up.check(has_pairs=pairs is not None)
     if results is not None:
         check_writable(results)
@@ -152,7 +161,12 @@ def _load(
 
 
 def _line_up(
-    everything: bool, decoders: list[str], baselines: list[str], options: DecodeOptions, batch_size: int | None
+    everything: bool,
+    decoders: list[str],
+    baselines: list[str],
+    options: DecodeOptions,
+    batch_size: int | None,
+    search: SearchOptions,
 ) -> LineUp:
     from unmask.attacks.baselines import BASELINES
     from unmask.benchmark.lineup import LineUp
@@ -165,7 +179,7 @@ def _line_up(
         decoders, baselines = DECODERS.names, BASELINES.names
     elif not baselines:
         decoders = decoders or [DEFAULT_DECODER]
-    return LineUp(decoders, baselines, options, batch_size)
+    return LineUp(decoders, baselines, options, batch_size, search)
 
 
 def _show(evaluations: list[Evaluation], as_json: bool, markdown: bool) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unmask.attacks.output import ResumableLines
     from unmask.decoding import DecodeOptions
     from unmask.records import Reconstruction, VectorBatch
+    from unmask.search import SearchOptions
     from unmask.vectorstores.base import VectorSource
 
 
@@ -43,6 +44,9 @@ Counts = Annotated[str, typer.Option(help="confidence: how the number still mask
 ResampleAll = Annotated[bool, typer.Option("--resample-all", help="euler: set every position anew at each step.")]
 RemaskShare = Annotated[float, typer.Option(help="euler_remask: share masked again, or least confidence.")]
 RemaskMode = Annotated[str, typer.Option(help="euler_remask: lowest or threshold.")]
+Budget = Annotated[int, typer.Option(help="search: most encoder calls for one vector.")]
+Rounds = Annotated[int, typer.Option(help="search: most rounds of edits.")]
+Beam = Annotated[int, typer.Option(help="search: texts kept from round to round.")]
 RestartT = Annotated[float, typer.Option(help="two_stage: share of the first text masked again.")]
 Out = Annotated[Path | None, typer.Option(help="File for the lines; stdout if left out.")]
 Resume = Annotated[bool, typer.Option(help="Go on with an interrupted --out, or start it over.")]
@@ -68,6 +72,9 @@ def invert(
     remask_share: RemaskShare = 0.05,
     remask_mode: RemaskMode = "lowest",
     restart_t: RestartT = 0.5,
+    budget: Budget = 1500,
+    rounds: Rounds = 60,
+    beam: Beam = 4,
     out: Out = None,
     resume: Resume = True,
     limit: Limit = None,
@@ -80,32 +87,36 @@ def invert(
 ) -> None:
     """Turn vectors back into text: one JSON line per vector.
 
-    Each line has id, text, tokens, the confidence of each token, and the forward passes it took. Ids are those of the
-    file, or row numbers. Memory does not grow with the number of vectors.
+    Each line has id, text, tokens, the confidence of each token, and the forward passes it took; with decoder search
+    also the encoder calls, the cosine of the text's own vector with the given one, and whether that is the same but for
+    the encoder's noise. Ids are those of the file, or row numbers. Memory does not grow with the number of vectors.
 
         unmask invert vectors.npy
         unmask invert store.parquet --key embedding --out texts.jsonl
         unmask invert vectors.npy --decoder euler_remask --steps 32 --seed 1
+        unmask invert vectors.npy --decoder search --budget 500
         head -3 vectors.jsonl | unmask invert -
 
     With --out an interrupted run is picked up where it stopped: give the same command again.
     """
+    from unmask.attacks.decoders import ALL_DECODERS
     from unmask.attacks.inverter import Inverter
-    from unmask.decoding import DECODERS, DecodeOptions
+    from unmask.decoding import DecodeOptions
     from unmask.runtime import set_threads
+    from unmask.search import SearchOptions
     from unmask.vectorstores import open_vectors
 
-    DECODERS.resolve(decoder)
+    ALL_DECODERS.resolve(decoder)
     choices: dict[str, Any] = {
         "steps": steps, "temperature": temperature, "top_p": top_p, "seed": seed, "drafts": drafts,
         "lexical_weight": lexical_weight, "repeat_penalty": repeat_penalty, "counts": counts,
         "resample_all": resample_all, "remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t,
     }  # fmt: skip
-    options = DecodeOptions(**choices)
+    options, search = DecodeOptions(**choices), SearchOptions(budget=budget, rounds=rounds, beam=beam)
     set_threads(threads)
     source = open_vectors(vectors, key=key, scale=scale)
     inverter = Inverter.from_pretrained(model, device=device, precision=precision)
-    run = Run(source, inverter, decoder, options, batch_size or inverter.default_batch_size, limit)
+    run = Run(source, inverter, decoder, options, search, batch_size or inverter.default_batch_size, limit)
     if out is None:
         run.to_stdout()
         return
@@ -122,6 +133,7 @@ class Run:
         inverter: Inverter,
         decoder: str,
         options: DecodeOptions,
+        search: SearchOptions,
         batch_size: int,
         limit: int | None,
     ) -> None:
@@ -129,7 +141,7 @@ class Run:
 
         check_dimension(source.dimension, inverter.dimension)
         self.source, self.inverter, self.decoder, self.options = source, inverter, decoder, options
-        self.batch_size, self.limit = batch_size, limit
+        self.search, self.batch_size, self.limit = search, batch_size, limit
 
     def to_stdout(self) -> None:
         import json
@@ -176,7 +188,7 @@ class Run:
         """The records of each batch after the first `skip` vectors."""
         for batch in self._limited(self.source.batches(self.batch_size, skip)):
             found = self.inverter.invert_batches(
-                [batch], decoder=self.decoder, options=self.options, batch_size=self.batch_size
+                [batch], decoder=self.decoder, options=self.options, batch_size=self.batch_size, search=self.search
             )
             yield [_record(item) for item in found]
 
@@ -195,6 +207,7 @@ class Run:
 
     def _settings(self, reading: dict[str, Any]) -> dict[str, Any]:
         """Everything that decides the lines; a run with other settings must not go on with this one's file."""
+        from unmask.attacks.decoders import SEARCH
         from unmask.attacks.output import source_identity
 
         source = self.source
@@ -202,6 +215,7 @@ class Run:
             "model": self.inverter.manifest["weights"]["sha256"],
             "decoder": self.decoder,
             **asdict(self.options),
+            **(asdict(self.search) if self.decoder == SEARCH else {}),
             "batch_size": self.batch_size,
             "device": self.inverter.device.type,
             "precision": str(self.inverter.dtype).removeprefix("torch."),
@@ -229,10 +243,14 @@ def _kept(lines: ResumableLines) -> str:
 
 
 def _record(found: Reconstruction) -> dict[str, Any]:
-    return {
+    line = {
         "id": found.id,
         "text": found.text,
         "tokens": list(found.tokens),
         "confidence": [round(value, 4) for value in found.confidence],
         "forward_passes": found.cost.forward_passes,
     }
+    if found.verified is None:
+        return line
+    near = None if found.cosine is None else round(found.cosine, 6)
+    return {**line, "encoder_calls": found.cost.encoder_calls, "cosine": near, "verified": found.verified}

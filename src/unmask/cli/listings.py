@@ -54,9 +54,9 @@ def decoders(as_json: AsJson = False) -> None:
 
         unmask invert vectors.npy --decoder euler --steps 16
     """
-    from unmask.decoding import DECODERS
+    from unmask.attacks.decoders import ALL_DECODERS
 
-    _print([{"name": entry.name, "summary": entry.summary} for entry in DECODERS], as_json)
+    _print([{"name": entry.name, "summary": entry.summary} for entry in ALL_DECODERS], as_json)
 
 
 def recipes(as_json: AsJson = False) -> None:

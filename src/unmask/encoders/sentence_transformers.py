@@ -56,7 +56,7 @@ class SentenceTransformersEncoder:
         self.queries = 0
         self.folder = model_folder(model)
         self._device = choose_device(device)
-        self._dtype = choose_dtype(precision, self._device)
+        self.dtype = choose_dtype(precision, self._device)
         self._batch_size = batch_size
         self._normalize = normalize
         self._check_code(trust_remote_code)
@@ -117,6 +117,14 @@ class SentenceTransformersEncoder:
         self.queries += len(texts)
         return check_answer(values, len(texts), self.dimension, self.name)
 
+    def encode_exactly(self, texts: Sequence[str]) -> np.ndarray:
+        """The same in fp32, whatever precision this encoder works in; counted as well."""
+        dtype, self.dtype = self.dtype, choose_dtype("fp32", self._device)
+        try:
+            return self.encode(texts)
+        finally:
+            self.dtype = dtype
+
     def count_cut(self, texts: Sequence[str]) -> int:
         """How many of the texts are too long to be embedded whole."""
         limit = self.max_tokens
@@ -141,7 +149,7 @@ class SentenceTransformersEncoder:
         """Vectors under settings that need not be this encoder's own; neither checked nor counted."""
         # Weights stay in fp32 and only products run in the lower precision: nearer to the exact vector than casting the
         # whole network, and just as fast.
-        with autocast(self._device, self._dtype):
+        with autocast(self._device, self.dtype):
             values = network.encode(
                 texts,
                 batch_size=self._batch_size,  # sorted by length and put back in order inside

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unmask.attacks.decoders import ALL_DECODERS
 from unmask.attacks.inverter import DEFAULT_MODEL, Inverter
 from unmask.benchmark.evaluation import Evaluation, evaluate
 from unmask.benchmark.fluency import NGRAM, load_language_model
 from unmask.benchmark.held_out import HeldOut, LabelledText, Progress, hold_out, no_progress
 from unmask.benchmark.lineup import ModelAttack, made_with
 from unmask.benchmark.publishing.results import Result
-from unmask.decoding import DECODERS, DEFAULT_DECODER, DecodeOptions
+from unmask.decoding import DEFAULT_DECODER, DecodeOptions
 from unmask.errors import InputError, UnknownName
 from unmask.registry import nearest_name
 
@@ -93,7 +94,7 @@ class Setting:
     def check(self) -> None:
         """Complain about names and numbers before anything slow begins."""
         for decoder in self.decoders:
-            DECODERS.resolve(decoder)
+            ALL_DECODERS.resolve(decoder)
         if self.limit is not None and self.limit < 1:
             raise InputError(f"limit is {self.limit}, expected at least 1; leave it out to take every text")
         if self.rows < 1:

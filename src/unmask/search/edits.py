@@ -1,0 +1,177 @@
+"""Edits of a text: what might be right instead, the most promising first."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from unmask.search.blanks import Filling
+from unmask.search.ground import COSINE_PER_NAT, Ground
+from unmask.search.hypotheses import Edit, Hypothesis, Row
+
+LONGEST_MOVED_BLOCK = 3
+# What the slope names and the denoiser does not is this much less likely than the least of what the denoiser names.
+UNNAMED = 1.0
+
+
+def substitutions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    tokens, slope, found = ground.tokens, ground.slope, []
+    for place, filling in enumerate(ground.substitutions):
+        likely = filling.log_probabilities[0].tolist()
+        gains = [0.0] * len(likely) if slope is None else slope.of_likely[place].tolist()
+        options = dict(zip(filling.tokens[0].tolist(), zip(gains, likely, strict=True), strict=True))
+        if slope is not None:
+            named = zip(slope.best_tokens[place].tolist(), slope.best_gains[place].tolist(), strict=True)
+            for token, gain in named:
+                options.setdefault(token, (gain, min(likely) - UNNAMED))
+        options.pop(tokens[place], None)
+        here = 0.0 if slope is None else float(slope.of_own[place, place])
+        for token, (gain, sure) in options.items():
+            found.append((gain - here, sure - float(ground.present[place]), place, token))
+    for gain, change, place, token in sorted(found, key=lambda item: -(item[0] + COSINE_PER_NAT * item[1])):
+        yield ground.edit((*tokens[:place], token, *tokens[place + 1 :]), "substitution", gain, change)
+
+
+def insertions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    mean, found = float(ground.present.mean()), []
+    for place, filling in enumerate(ground.insertions):
+        pairs = zip(filling.tokens[0].tolist(), filling.log_probabilities[0].tolist(), strict=True)
+        found += [(sure - mean, place, token) for token, sure in pairs]
+    for change, place, token in sorted(found, key=lambda item: -item[0]):
+        yield ground.edit((*ground.tokens[:place], token, *ground.tokens[place:]), "insertion", 0.0, change)
+
+
+def deletions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    """Single tokens and runs of them: a text that says something twice is near, and nearer than one that says half."""
+    tokens, present = ground.tokens, ground.present
+    mean, found = float(present.mean()), []
+    for width in range(1, max(len(tokens) // 2, min(len(tokens) - 1, 1)) + 1):
+        for start in range(len(tokens) - width + 1):
+            change = (mean - float(present[start : start + width].mean())) / width
+            found.append((change, (*tokens[:start], *tokens[start + width :])))
+    for change, edited in sorted(found, key=lambda item: -item[0]):
+        yield ground.edit(edited, "deletion", 0.0, change)
+
+
+def windows(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    """A part of the text alone: one that says something twice, at its beginning or its end, is near, too."""
+    tokens, present, found = ground.tokens, ground.present, []
+    mean = float(present.mean())
+    for start in range(len(tokens)):
+        for end in range(start + 1, len(tokens) + 1):
+            gone = len(tokens) - (end - start)
+            if gone > 1:  # one token less is a deletion
+                found.append(((float(present[start:end].mean()) - mean) / gone, tokens[start:end]))
+    for change, edited in sorted(found, key=lambda item: -item[0]):
+        yield ground.edit(edited, "window", 0.0, change)
+
+
+def swaps(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    yield from _reordered(ground, neighbour_swaps(len(ground.tokens)), "swap")
+
+
+def moves(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    yield from _reordered(ground, block_moves(len(ground.tokens)), "move")
+
+
+def _reordered(ground: Ground, orders: np.ndarray, kind: str) -> Iterator[Edit]:
+    """orders: (edits, places), the place each token comes from."""
+    if not len(orders):
+        return
+    places = np.arange(len(ground.tokens))
+    own = np.zeros_like(ground.likelihoods) if ground.slope is None else ground.slope.of_own
+    gains = own[places, orders].sum(axis=1) - np.diagonal(own).sum()  # (edits,)
+    # As if each place stood alone, which is too harsh on what moves together; it only ranks.
+    changes = ground.likelihoods[places, orders].sum(axis=1) - ground.present.sum()
+    # A move changes many places at once: per place, or long moves would never be tried.
+    changes = changes / np.maximum((orders != places).sum(axis=1), 1)
+    for number in np.argsort(-(gains + COSINE_PER_NAT * changes), kind="stable").tolist():
+        edited = tuple(ground.tokens[place] for place in orders[number])
+        if edited != ground.tokens:
+            yield ground.edit(edited, kind, float(gains[number]), float(changes[number]))
+
+
+@functools.cache
+def neighbour_swaps(count: int) -> np.ndarray:
+    orders = np.tile(np.arange(count, dtype=np.int16), (max(count - 1, 0), 1))
+    for place in range(count - 1):
+        orders[place, [place, place + 1]] = place + 1, place
+    return orders
+
+
+@functools.cache
+def block_moves(count: int) -> np.ndarray:
+    """Every block of up to three tokens put at every other place, neighbours' swaps apart."""
+    found = set()
+    whole = tuple(range(count))
+    for width in range(1, LONGEST_MOVED_BLOCK + 1):
+        for start in range(count - width + 1):
+            rest, block = whole[:start] + whole[start + width :], whole[start : start + width]
+            found |= {(*rest[:place], *block, *rest[place:]) for place in range(len(rest) + 1)}
+    found -= {whole, *map(tuple, neighbour_swaps(count).tolist())}
+    return np.array(sorted(found), dtype=np.int16).reshape(-1, count)
+
+
+def refilled_spans(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    tokens, found = ground.tokens, []
+    for start, end, filling in ground.spans:
+        present = float(np.diagonal(filling.of_asked).sum())
+        for picks in (np.zeros(end - start, dtype=int), _draw(filling, stream)):
+            chosen = filling.tokens[np.arange(end - start), picks].tolist()
+            likely = float(filling.log_probabilities[np.arange(end - start), picks].sum())
+            found.append(ground.edit((*tokens[:start], *chosen, *tokens[end:]), "span", 0.0, likely - present))
+    yield from sorted(found, key=lambda edit: -edit.gain)
+
+
+def _draw(filling: Filling, stream: np.random.Generator) -> np.ndarray:
+    weights = np.exp(filling.log_probabilities.astype(np.float64)).cumsum(axis=1)  # (places, kept)
+    weights /= weights[:, -1:]
+    return np.minimum((stream.random((len(weights), 1)) > weights).sum(axis=1), weights.shape[1] - 1)
+
+
+MAKERS: dict[str, Callable[[Ground, np.random.Generator], Iterator[Edit]]] = {
+    "substitution": substitutions,
+    "insertion": insertions,
+    "deletion": deletions,
+    "window": windows,
+    "swap": swaps,
+    "move": moves,
+    "span": refilled_spans,
+}
+
+
+def crossings(first: Hypothesis, second: Hypothesis) -> Iterator[Edit]:
+    """The beginning of one text and the end of another."""
+    likelihood = (first.likelihood + second.likelihood) / 2
+    for cut in range(2, min(len(first.tokens), len(second.tokens)) - 1):
+        yield Edit(first.tokens[:cut] + second.tokens[cut:], "crossing", 0.0, likelihood, first.tokens, first.family)
+
+
+def combined(parent: Row, children: list[Hypothesis]) -> Iterator[Edit]:
+    """Edits of one text that each helped, all together and two at a time; best first."""
+    family = children[0].family if children else 0
+    changes = [
+        ([place for place, (old, new) in enumerate(zip(parent, child.tokens, strict=True)) if old != new], child)
+        for child in children
+        if len(child.tokens) == len(parent)
+    ]
+    together, used = list(parent), set[int]()
+    for places, child in changes:
+        if used.isdisjoint(places):
+            used |= set(places)
+            for place in places:
+                together[place] = child.tokens[place]
+    if changes:
+        yield Edit(tuple(together), "combination", 1.0, changes[0][1].likelihood, parent, family)
+    for number, (places, child) in enumerate(changes):
+        for others, other in changes[number + 1 :]:
+            if set(places).isdisjoint(others):
+                tokens = list(child.tokens)
+                for place in others:
+                    tokens[place] = other.tokens[place]
+                yield Edit(tuple(tokens), "combination", 0.0, child.likelihood, parent, family)
+
+
+KINDS = (*MAKERS, "crossing", "combination", "redraft")

@@ -1,0 +1,90 @@
+"""What is known of a text before it is edited: how likely each token is, what else could stand there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unmask.search.blanks import Blank, Filling
+from unmask.search.hypotheses import Edit, Hypothesis, Row
+
+SPANS = (2, 3)
+# A nat of likelihood is worth so much cosine when edits are ranked before anything is embedded.
+COSINE_PER_NAT = 0.004
+
+
+@dataclass(frozen=True)
+class Slope:
+    """What tokens would add to a text's cosine with its target, to first order."""
+
+    best_tokens: np.ndarray  # (places, best)
+    best_gains: np.ndarray  # (places, best)
+    of_likely: np.ndarray  # (places, kept); of the denoiser's alternatives
+    of_own: np.ndarray  # (places, places); of each of the text's own tokens at each place
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Everything that is known about a text before it is edited."""
+
+    hypothesis: Hypothesis
+    likelihoods: np.ndarray  # (places, tokens): log probability of each of the text's own tokens at each place
+    substitutions: list[Filling]  # one a place: that place masked
+    insertions: list[Filling]  # one a gap: a mask put in; empty where the text is as long as can be
+    spans: list[tuple[int, int, Filling]]  # (start, end, what the denoiser would put there)
+    slope: Slope | None = None
+
+    @property
+    def tokens(self) -> Row:
+        return self.hypothesis.tokens
+
+    @property
+    def present(self) -> np.ndarray:
+        """Log probability of each token that stands there, given all the others; (places,)."""
+        return np.diagonal(self.likelihoods)
+
+    @property
+    def likely_tokens(self) -> np.ndarray:
+        """The denoiser's alternatives; (places, kept)."""
+        return np.concatenate([filling.tokens for filling in self.substitutions])
+
+    def with_slope(self, slope: Slope | None) -> Ground:
+        return replace(self, slope=slope)
+
+    def edit(self, tokens: Row, kind: str, gain: float, change: float) -> Edit:
+        """`gain` in cosine, `change` in nats."""
+        likelihood = self.hypothesis.likelihood + change / max(len(tokens), 1)
+        return Edit(tokens, kind, gain + COSINE_PER_NAT * change, likelihood, self.tokens, self.hypothesis.family)
+
+
+def blanks_of(condition: int, tokens: Row, mask_id: int, longest: int) -> list[Blank]:
+    """All blanks of a text: places, gaps, then spans."""
+    blanks = []
+    for place in range(len(tokens)):
+        blanks.append(Blank(condition, (*tokens[:place], mask_id, *tokens[place + 1 :]), (place,), tokens))
+    for place in range(gaps_of(tokens, longest)):
+        blanks.append(Blank(condition, (*tokens[:place], mask_id, *tokens[place:]), (place,), tokens[:1]))
+    for start, end in spans_of(tokens):
+        open_text = (*tokens[:start], *[mask_id] * (end - start), *tokens[end:])
+        blanks.append(Blank(condition, open_text, tuple(range(start, end)), tokens[start:end]))
+    return blanks
+
+
+def gaps_of(tokens: Row, longest: int) -> int:
+    return len(tokens) + 1 if len(tokens) < longest else 0
+
+
+def spans_of(tokens: Row) -> list[tuple[int, int]]:
+    return [(start, start + width) for width in SPANS for start in range(0, len(tokens) - width + 1, width)]
+
+
+def ground_of(hypothesis: Hypothesis, fillings: list[Filling], longest: int) -> Ground:
+    places, gaps = len(hypothesis.tokens), gaps_of(hypothesis.tokens, longest)
+    likelihoods = np.concatenate([filling.of_asked for filling in fillings[:places]])
+    spans = [
+        (start, end, filling)
+        for (start, end), filling in zip(spans_of(hypothesis.tokens), fillings[places + gaps :], strict=True)
+    ]
+    known = replace(hypothesis, likelihood=float(np.diagonal(likelihoods).mean()))
+    return Ground(known, likelihoods, fillings[:places], fillings[places : places + gaps], spans)

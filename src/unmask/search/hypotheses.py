@@ -1,0 +1,101 @@
+"""Texts that the search holds of one vector, and which of them it keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from unmask.search.ground import Ground
+
+Row = tuple[int, ...]
+
+# Below this a text is as bad as any: one impossible token must not outweigh what the vector says.
+WORST_LIKELIHOOD = -8.0
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text that may be better than the one it was made from."""
+
+    tokens: Row
+    kind: str
+    gain: float  # what its maker expects of it; comparable within a kind
+    likelihood: float  # the denoiser's opinion of it, a mean log probability per token
+    parent: Row | None = None
+    family: int = 0  # texts of one family descend from one draft
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A text whose vector is known."""
+
+    tokens: Row
+    cosine: float
+    likelihood: float
+    kind: str = "draft"
+    parent: Row | None = None
+    family: int = 0
+
+    def value(self, weight: float) -> float:
+        """Cosine first; the denoiser's opinion counts less the nearer the cosine is to 1."""
+        return self.cosine + weight * (1 - self.cosine) * max(self.likelihood, WORST_LIKELIHOOD)
+
+
+@dataclass
+class Target:
+    """One vector that is being searched for."""
+
+    number: int  # where it stands among the vectors that were given
+    key: int  # of its random streams
+    vector: np.ndarray  # (dimension,), of unit length
+    stream: np.random.Generator
+    beam: list[Hypothesis] = field(default_factory=list)
+    best: Hypothesis | None = None
+    seen: set[Row] = field(default_factory=set)
+    checked: Row | None = None  # the text that was last embedded exactly
+    waiting: list[Edit] = field(default_factory=list)  # made of edits that each helped; tried in the next round
+    grounds: dict[Row, Ground] = field(default_factory=dict)  # what was read of the texts in the beam
+    tried: Counter[str] = field(default_factory=Counter)
+    helped: Counter[str] = field(default_factory=Counter)
+    families: int = 0  # drafts so far
+    calls: int = 0
+    passes: int = 0
+    nearest: float = -np.inf  # cosine of the best text since the search last began
+    idle: int = 0  # rounds since that last grew
+    restarts: int = 0
+    is_done: bool = False
+    is_verified: bool = False
+
+    @property
+    def cosine(self) -> float:
+        return float("nan") if self.best is None else self.best.cosine
+
+    def take(self, found: Iterable[Hypothesis], width: int, weight: float) -> bool:
+        """Take texts in; returns whether the best one changed."""
+        pool = {hypothesis.tokens: hypothesis for hypothesis in [*self.beam, *found]}
+        order = sorted(pool.values(), key=lambda hypothesis: (-hypothesis.value(weight), hypothesis.tokens))
+        self.beam = _diverse(order, width)
+        nearest = max(pool.values(), key=lambda hypothesis: hypothesis.cosine, default=None)
+        if nearest is None or (self.best is not None and nearest.cosine <= self.best.cosine):
+            return False
+        self.best = nearest
+        return True
+
+
+def _diverse(order: list[Hypothesis], width: int) -> list[Hypothesis]:
+    """The best ones, but not all of one family: siblings sit in the same trap."""
+    kept: list[Hypothesis] = []
+    of_family: Counter[int] = Counter()
+    most = max(1, (width + 1) // 2)
+    for hypothesis in order:
+        if of_family[hypothesis.family] < most:
+            of_family[hypothesis.family] += 1
+            kept.append(hypothesis)
+            if len(kept) == width:
+                return kept
+    return kept + [hypothesis for hypothesis in order if hypothesis not in kept][: width - len(kept)]

@@ -1,0 +1,301 @@
+"""The search: drafts, their vectors, edits of the best, and again."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unmask.denoiser.conditioning import Condition
+from unmask.errors import EncoderError
+from unmask.runtime import autocast, stream_for
+from unmask.search.blanks import Blank, fill
+from unmask.search.drafts import draft, open_again, redraft
+from unmask.search.edits import MAKERS, combined, crossings
+from unmask.search.ground import Ground, blanks_of, ground_of
+from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
+from unmask.search.options import SearchOptions
+from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between, unit
+
+if TYPE_CHECKING:
+    from unmask.decoding import DecodeOptions
+    from unmask.denoiser.network import Denoiser
+    from unmask.diffusion.schedules import Schedule
+
+log = logging.getLogger(__name__)
+
+# Edits of one text that helped, of which combinations are tried.
+COMBINED = 5
+# A kind of edit that never helped is still tried now and then.
+PRIOR_HELPED, PRIOR_TRIED = 1.0, 8.0
+# Of a round's tries: for combinations of what helped, and for each pair of texts that are crossed.
+WAITING_SHARE, CROSSINGS_A_PAIR = 3, 1
+# After so many rounds without a gain, a third of the tries goes to texts that are partly written anew.
+STUCK_AFTER, REDRAFTED_SHARE = 2, 3
+# A text that near may be the one; it is then embedded as exactly as can be.
+NEARLY = 10 * LEAST_NOISE
+VERIFYING_CALLS = 2  # once more as before, and once exactly: how far apart the two are is the encoder's noise
+
+
+class Search:
+    """Vectors that are searched for together; they may join before any round, and leave it when they are done."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        scorer: Scorer,
+        options: SearchOptions,
+        decode_options: DecodeOptions,
+        schedule: Schedule | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.denoiser, self.scorer, self.options = denoiser, scorer, options
+        self.decode_options, self.schedule, self._dtype = decode_options, schedule, dtype
+        self.targets: list[Target] = []
+        self.condition: Condition | None = None
+        self.failure: str | None = None  # why the scorer answers no more
+
+    @property
+    def active(self) -> list[Target]:
+        return [target for target in self.targets if not target.is_done]
+
+    def join(self, vectors: torch.Tensor, row_keys: Sequence[int]) -> None:
+        """Add vectors (rows, dimension), each with the key of its random stream, and score their first drafts."""
+        if not len(vectors):
+            return
+        with self._precision(), torch.no_grad():
+            condition = self.denoiser.condition(vectors.to(self.denoiser.device))
+        decode_seed = self.decode_options.seed
+        new = [
+            Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key))
+            for place, (vector, key) in enumerate(zip(unit(vectors.cpu().numpy()), row_keys, strict=True))
+        ]
+        self.targets += new
+        whole = self.condition
+        self.condition = condition if whole is None else Condition.concatenate([whole, condition])
+        self._begin(new)
+
+    def _begin(self, targets: list[Target]) -> None:
+        """Score drafts of targets that have just joined, or that begin anew."""
+        assert self.condition is not None
+        if not targets:
+            return
+        numbers = torch.tensor([target.number for target in targets], device=self.denoiser.device)
+        condition, keys = self.condition.select(numbers), [target.key for target in targets]
+        begun = [target.restarts for target in targets]
+        drafts = draft(
+            self.denoiser, condition, keys, begun, self.options, self.decode_options, self.schedule, self._dtype
+        )
+        edits = []
+        for target, (rows, passes) in zip(targets, drafts, strict=True):
+            target.passes += passes
+            fresh = [row for row in rows if row not in target.seen]
+            if rows and target.best is None:  # something to show where there is no budget at all
+                target.best = Hypothesis(rows[0], float("nan"), 0.0)
+            target.is_done = not fresh
+            edits.append([Edit(row, "draft", 0.0, 0.0, None, target.families + n) for n, row in enumerate(fresh)])
+            target.families += len(fresh)
+        self._score(targets, edits)
+        for target in targets:
+            target.nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
+
+    def advance(self) -> None:
+        """One round of every target that is not done."""
+        active = self.active
+        grounds, redrafts = self._grounds(active), self._redrafts(active)
+        proposals = [
+            self._propose(target, of_target, redrafts[target.number])
+            for target, of_target in zip(active, grounds, strict=True)
+        ]
+        self._score(active, proposals)
+        stuck = []
+        for target, tried in zip(active, proposals, strict=True):
+            nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
+            target.idle = 0 if nearest > target.nearest else target.idle + 1
+            target.nearest = max(nearest, target.nearest)
+            if not target.is_done and (target.idle >= self.options.patience or not tried):
+                stuck.append(target)
+        self._begin_anew(stuck)
+
+    def _begin_anew(self, stuck: list[Target]) -> None:
+        """Other drafts for those that get no further; the best text so far is kept, but no longer edited."""
+        for target in stuck:
+            target.is_done = target.restarts >= self.options.restarts
+            target.restarts, target.idle, target.nearest = target.restarts + 1, 0, -np.inf
+            target.beam, target.waiting = [], []
+        self._begin([target for target in stuck if not target.is_done])
+
+    def _grounds(self, active: list[Target]) -> list[list[Ground]]:
+        """Read the texts that are new in the beams: all blanks of all of them in the same passes."""
+        assert self.condition is not None
+        longest = self.denoiser.length
+        blanks: list[Blank] = []
+        owners = []
+        for target in active:
+            for hypothesis in target.beam:
+                if hypothesis.tokens not in target.grounds:
+                    more = blanks_of(target.number, hypothesis.tokens, self.denoiser.mask_id, longest)
+                    owners.append((target, hypothesis, len(blanks), len(blanks) + len(more)))
+                    blanks += more
+                    target.passes += len(more)
+        with self._precision():
+            fillings = fill(self.denoiser, self.condition, blanks, self.options.alternatives)
+        read = [(target, ground_of(hypothesis, fillings[a:b], longest)) for target, hypothesis, a, b in owners]
+        for target, ground in self._with_slopes(read):
+            target.grounds[ground.tokens] = ground
+        for target in active:
+            target.grounds = {hypothesis.tokens: target.grounds[hypothesis.tokens] for hypothesis in target.beam}
+            target.beam = [ground.hypothesis for ground in target.grounds.values()]
+        return [list(target.grounds.values()) for target in active]
+
+    def _with_slopes(self, read: list[tuple[Target, Ground]]) -> list[tuple[Target, Ground]]:
+        cost, chosen = self.scorer.calls_of_slope, []
+        if cost and self.failure is None:
+            for number, (target, _) in enumerate(read):
+                if target.calls + cost < self.options.budget:
+                    target.calls += cost
+                    chosen.append(number)
+        if not chosen:
+            return read
+        rows = [read[number][1].tokens for number in chosen]
+        wanted = np.stack([read[number][0].vector for number in chosen])
+        slopes = self.scorer.slopes(rows, wanted, [read[number][1].likely_tokens for number in chosen])
+        of_number = dict(zip(chosen, slopes, strict=True))
+        return [(target, ground.with_slope(of_number.get(number))) for number, (target, ground) in enumerate(read)]
+
+    def _redrafts(self, active: list[Target]) -> dict[int, list[Edit]]:
+        """Parts of the beams' texts written anew, for targets that are stuck; each begins a family of its own."""
+        found: dict[int, list[Edit]] = {target.number: [] for target in active}
+        stuck = [target for target in active if target.idle >= STUCK_AFTER and target.beam]
+        if not stuck or "redraft" in self.options.without:
+            return found
+        assert self.condition is not None
+        owners = [target for target in stuck for _ in range(self.options.tries // REDRAFTED_SHARE)]
+        opened, keys = [], []
+        for target in owners:
+            chosen = target.beam[int(target.stream.integers(len(target.beam)))].tokens
+            opened.append(open_again(chosen, self.denoiser.mask_id, self.denoiser.length, target.stream))
+            keys.append(int(target.stream.integers(2**31)))
+        condition = self.condition.select(torch.tensor([t.number for t in owners], device=self.denoiser.device))
+        rows = redraft(
+            self.denoiser, condition, opened, keys, self.options, self.decode_options, self.schedule, self._dtype
+        )
+        for target, row in zip(owners, rows, strict=True):
+            target.families += 1
+            target.passes += self.decode_options.steps
+            found[target.number].append(Edit(row, "redraft", 0.0, 0.0, None, target.families))
+        return found
+
+    def _propose(self, target: Target, grounds: list[Ground], redrafts: list[Edit]) -> list[Edit]:
+        """The most promising new texts, each kind of edit by how often it has helped."""
+        room = min(self.options.tries, self.options.budget - target.calls)
+        chosen: dict[Row, Edit] = {}
+
+        def add(edits: Iterable[Edit], most: int) -> None:
+            for edit in edits:
+                if most <= 0 or len(chosen) >= room:
+                    return
+                if edit.tokens not in chosen and self._is_allowed(target, edit.tokens):
+                    chosen[edit.tokens] = edit
+                    most -= 1
+
+        if "combination" not in self.options.without:
+            add(sorted(target.waiting, key=lambda edit: -edit.gain), room // WAITING_SHARE)
+        target.waiting = []
+        add(redrafts, len(redrafts))
+        if "crossing" not in self.options.without:
+            for first in target.beam:
+                for second in target.beam:
+                    if first is not second:
+                        add(crossings(first, second), CROSSINGS_A_PAIR)
+        makers = {kind: make for kind, make in MAKERS.items() if kind not in self.options.without}
+        weights = {kind: (target.helped[kind] + PRIOR_HELPED) / (target.tried[kind] + PRIOR_TRIED) for kind in makers}
+        if target.idle >= STUCK_AFTER:  # what has helped so far does not help any more
+            weights = dict.fromkeys(makers, 1.0)
+            if target.idle % 2:  # and the nearest text may lack one edit that is not thought likely
+                grounds = [max(grounds, key=lambda ground: ground.hypothesis.cosine)]
+        left = room - len(chosen)
+        for kind, make in makers.items():
+            quota = max(1, round(left * weights[kind] / sum(weights.values())))
+            add(_best_of([make(ground, target.stream) for ground in grounds]), quota)
+        return list(chosen.values())
+
+    def _is_allowed(self, target: Target, tokens: Row) -> bool:
+        return 0 < len(tokens) <= self.denoiser.length and tokens not in target.seen
+
+    def _score(self, targets: list[Target], proposals: list[list[Edit]]) -> None:
+        """Embed all proposals in the same calls, and take in what came out."""
+        spent = [
+            edits[: max(0, self.options.budget - target.calls)]
+            for target, edits in zip(targets, proposals, strict=True)
+        ]
+        vectors = self._ask([edit.tokens for edits in spent for edit in edits])
+        start = 0
+        for target, edits in zip(targets, spent, strict=True):
+            values = vectors[start : start + len(edits)]
+            start += len(edits)
+            target.calls += len(edits)
+            if len(values):
+                cosines = np.nan_to_num(values @ target.vector, nan=-1.0)
+                self._take(target, edits, cosines.tolist())
+        self._verify([target for target in targets if target.cosine >= 1 - NEARLY])
+        for target in targets:
+            if target.calls >= self.options.budget or self.failure is not None:
+                target.is_done = True
+
+    def _ask(self, rows: list[Row], exactly: bool = False) -> np.ndarray:
+        """Vectors of texts, none of them once the encoder has failed."""
+        if not rows or self.failure is not None:
+            return np.zeros((0, 0), dtype=np.float32)
+        try:
+            return self.scorer.exact_vectors(rows) if exactly else self.scorer.vectors(rows)
+        except EncoderError as error:
+            self.failure = str(error)
+            log.warning("the encoder answers no more, so the search ends with what it has: %s", error)
+            return np.zeros((0, 0), dtype=np.float32)
+
+    def _verify(self, nearly: list[Target]) -> None:
+        """Whether a text that seems to be the one is it, by a second and exact call."""
+        doubtful = [
+            (target, target.best.tokens)
+            for target in nearly
+            if target.best is not None and target.best.tokens != target.checked and not target.is_done
+            and target.calls + VERIFYING_CALLS <= self.options.budget
+        ]  # fmt: skip
+        rows = [tokens for _, tokens in doubtful]
+        screened, exact = self._ask(rows), self._ask(rows, exactly=True)
+        for (target, tokens), quickly, surely in zip(doubtful, screened, exact, strict=False):
+            target.calls, target.checked = target.calls + VERIFYING_CALLS, tokens
+            if float(surely @ target.vector) >= 1 - noise_between(quickly, surely):
+                target.is_verified = target.is_done = True
+
+    def _take(self, target: Target, edits: list[Edit], cosines: list[float]) -> None:
+        of_parent = {hypothesis.tokens: hypothesis.cosine for hypothesis in target.beam}
+        found, better = [], dict[Row, list[Hypothesis]]()
+        for edit, cosine in zip(edits, cosines, strict=True):
+            target.seen.add(edit.tokens)
+            target.tried[edit.kind] += 1
+            hypothesis = Hypothesis(edit.tokens, cosine, edit.likelihood, edit.kind, edit.parent, edit.family)
+            found.append(hypothesis)
+            if edit.parent is not None and cosine > of_parent.get(edit.parent, np.inf):
+                target.helped[edit.kind] += 1
+                better.setdefault(edit.parent, []).append(hypothesis)
+        for parent, children in better.items():
+            children.sort(key=lambda child: -child.cosine)
+            target.waiting += combined(parent, children[:COMBINED])
+        if target.best is not None and np.isnan(target.best.cosine):
+            target.best = None
+        target.take(found, self.options.beam, self.options.likelihood_weight)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
+
+
+def _best_of(makers: list[Iterator[Edit]]) -> Iterator[Edit]:
+    """Edits of several texts, each already in order, the most promising first."""
+    return heapq.merge(*makers, key=lambda edit: -edit.gain)

@@ -1,0 +1,91 @@
+"""The search as a decoder: vectors in, a record after every round out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unmask.decoding import DecodeOptions
+from unmask.records import DecodeStep
+from unmask.search.hypotheses import Row, Target
+from unmask.search.loop import Search
+from unmask.search.options import SearchOptions
+from unmask.search.scorers import Scorer
+
+if TYPE_CHECKING:
+    from unmask.denoiser.network import Denoiser
+    from unmask.diffusion.schedules import Schedule
+
+# Vectors that are searched for at one time; when one is done another joins.
+TOGETHER = 64
+
+
+def search(
+    denoiser: Denoiser,
+    scorer: Scorer,
+    vectors: torch.Tensor,
+    options: SearchOptions | None = None,
+    decode_options: DecodeOptions | None = None,
+    row_keys: Sequence[int] | None = None,
+    schedule: Schedule | None = None,
+    dtype: torch.dtype | None = None,
+    together: int = TOGETHER,
+) -> Iterator[DecodeStep]:
+    """Search for vectors (batch, dimension); each step holds the best text of every row so far.
+
+    A row whose turn has not come is masked. Rows come out the same whatever else is searched for beside them.
+    """
+    options = options or SearchOptions()
+    keys = list(range(len(vectors)) if row_keys is None else row_keys)
+    running = Search(denoiser, scorer, options, decode_options or DecodeOptions(), schedule, dtype)
+    shown = np.full((len(vectors), denoiser.length), denoiser.mask_id, dtype=np.int64)
+    step, waves = 0, -(-len(vectors) // max(together, 1))
+    while running.active or len(running.targets) < len(vectors):
+        if running.active:
+            running.advance()
+        room = together - len(running.active)
+        joined = len(running.targets)
+        if room > 0 and joined < len(vectors):
+            running.join(vectors[joined : joined + room], keys[joined : joined + room])
+        step += 1
+        record = _record(running, shown, step, max(step, waves * (options.rounds + 1)))
+        shown = record.tokens.numpy()
+        yield record
+
+
+def _record(running: Search, before: np.ndarray, step: int, total: int) -> DecodeStep:
+    denoiser, rows = running.denoiser, len(before)
+    tokens = np.full((rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
+    confidence = torch.zeros(tokens.shape)
+    numbers: dict[str, list[float]] = {"passes": [0] * rows, "calls": [0] * rows, "cosine": [float("nan")] * rows}
+    verified = [False] * rows
+    for target in running.targets:
+        row, text = target.number, () if target.best is None else target.best.tokens
+        tokens[row] = [*text, *[denoiser.pad_id] * (denoiser.length - len(text))]
+        confidence[row, : len(text)] = torch.tensor(_sureness(target, text))
+        numbers["passes"][row], numbers["calls"][row] = target.passes, target.calls
+        numbers["cosine"][row], verified[row] = target.cosine, target.is_verified
+    return DecodeStep(
+        step=step,
+        total_steps=total,
+        tokens=torch.from_numpy(tokens),
+        is_new=torch.from_numpy(tokens != before),
+        confidence=confidence,
+        forward_passes=torch.tensor(numbers["passes"], dtype=torch.int64),
+        encoder_calls=torch.tensor(numbers["calls"], dtype=torch.int64),
+        cosine=torch.tensor(numbers["cosine"]),
+        is_verified=torch.tensor(verified, dtype=torch.bool),
+    )
+
+
+def _sureness(target: Target, text: Row) -> list[float]:
+    """The denoiser's probability of each token given the others, where it was read; else how near the text is."""
+    if target.is_verified:
+        return [1.0] * len(text)
+    ground = target.grounds.get(text)
+    if ground is not None:
+        return np.exp(ground.present).tolist()
+    return [max(0.0, float(np.nan_to_num(target.cosine)))] * len(text)

@@ -1,0 +1,173 @@
+"""The search: what it finds, what it spends, and that rows do not touch each other."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from unmask.decoding import DecodeOptions
+from unmask.denoiser.network import Denoiser
+from unmask.errors import EncoderError, InputError
+from unmask.records import DecodeStep
+from unmask.search import SearchOptions, search
+from unmask.search.edits import MAKERS
+from unmask.search.scorers import EncoderScorer
+from unmask.text.tokens import TextTokenizer
+
+DECODE = DecodeOptions(steps=4)
+
+
+def texts_of(step: DecodeStep, tokenizer: TextTokenizer) -> list[str]:
+    return tokenizer.decode_all(step.tokens.tolist())
+
+
+def run(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, vectors: np.ndarray, keys=None, **choices):
+    encoder = kit.OrderedBag()
+    scorer = EncoderScorer(encoder, tokenizer, denoiser)
+    together = choices.pop("together", 64)
+    steps = list(
+        search(denoiser, scorer, torch.from_numpy(vectors), SearchOptions(**choices), DECODE, keys, together=together)
+    )
+    return steps, encoder
+
+
+def test_fifty_short_texts_are_found_exactly(kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser) -> None:
+    texts, budget = kit.sentences(50), 20_000
+    steps, encoder = run(
+        kit, tokenizer, taught, kit.OrderedBag().encode(texts), budget=budget, rounds=2000, patience=12,
+        restarts=60, alternatives=18,
+    )  # fmt: skip
+    last = steps[-1]
+    assert texts_of(last, tokenizer) == texts
+    assert last.is_verified is not None and last.is_verified.all()
+    assert last.encoder_calls is not None and encoder.queries == last.encoder_calls.sum()
+    assert last.encoder_calls.max() <= budget
+
+
+@pytest.mark.parametrize("budget", [0, 1, 2, 17, 100])
+def test_a_budget_is_kept_for_each_vector_as_the_encoder_counts(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, budget: int
+) -> None:
+    vectors = kit.OrderedBag().encode(kit.sentences(5))
+    steps, encoder = run(kit, tokenizer, denoiser, vectors, budget=budget)
+    calls = steps[-1].encoder_calls
+    assert calls is not None and calls.max() <= budget and encoder.queries == calls.sum()
+    assert all(texts_of(steps[-1], tokenizer)), "there is a text even where nothing was asked"
+
+
+def test_a_row_comes_out_the_same_alone_and_in_any_company(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser
+) -> None:
+    vectors = kit.OrderedBag().encode(kit.sentences(6, longest=9))
+    whole, _ = run(kit, tokenizer, denoiser, vectors, budget=200)
+    few, _ = run(kit, tokenizer, denoiser, vectors, budget=200, together=2)
+    assert torch.equal(whole[-1].tokens, few[-1].tokens)
+    for row in range(len(vectors)):
+        alone, _ = run(kit, tokenizer, denoiser, vectors[row : row + 1], keys=[row], budget=200)
+        assert torch.equal(alone[-1].tokens[0], whole[-1].tokens[row])
+        assert alone[-1].encoder_calls[0] == whole[-1].encoder_calls[row]
+
+
+def test_the_best_cosine_never_falls(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    vectors = kit.OrderedBag().encode(kit.sentences(4))
+    steps, _ = run(kit, tokenizer, denoiser, vectors, budget=300)
+    cosines = torch.stack([step.cosine for step in steps if step.cosine is not None])  # (steps, rows)
+    assert len(steps) > 2 and (cosines.diff(dim=0) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["random", "averaged", "noised"])
+def test_vectors_that_no_text_has_end_by_themselves_and_unverified(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, kind: str
+) -> None:
+    stream = np.random.default_rng(0)
+    vectors = kit.OrderedBag().encode(kit.sentences(8))
+    if kind == "random":
+        vectors = stream.normal(size=vectors.shape).astype(np.float32)
+    elif kind == "averaged":
+        vectors = (vectors[:4] + vectors[4:]) / 2
+    else:
+        vectors = vectors + stream.normal(size=vectors.shape).astype(np.float32) * vectors.std()
+    steps, _ = run(kit, tokenizer, denoiser, vectors, budget=100_000, patience=3)
+    assert steps[-1].is_verified is not None and not steps[-1].is_verified.any()
+
+
+def test_no_vectors_are_no_work(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    steps, encoder = run(kit, tokenizer, denoiser, np.zeros((0, kit.DIMENSION), dtype=np.float32))
+    assert steps == [] and encoder.queries == 0
+
+
+def test_an_encoder_of_another_dimension_is_refused(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser
+) -> None:
+    encoder = kit.OrderedBag()
+    encoder.dimension = 10
+    with pytest.raises(EncoderError, match="gives 10-d vectors, this model reads 64-d"):
+        EncoderScorer(encoder, tokenizer, denoiser)
+
+
+class Failing:
+    """Answers so many times, then never again."""
+
+    def __init__(self, encoder, answers: int) -> None:
+        self.encoder, self.answers = encoder, answers
+        self.name, self.dimension = encoder.name, encoder.dimension
+
+    def encode(self, texts):
+        self.answers -= 1
+        if self.answers < 0:
+            raise EncoderError("the connection was lost; try again later")
+        return self.encoder.encode(texts)
+
+
+def test_an_encoder_that_fails_in_the_middle_leaves_the_best_so_far(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = kit.OrderedBag().encode(kit.sentences(3))
+    scorer = EncoderScorer(Failing(kit.OrderedBag(), 12), tokenizer, denoiser)  # type: ignore[arg-type]
+    steps = list(search(denoiser, scorer, torch.from_numpy(vectors), SearchOptions(), DECODE))
+    assert all(texts_of(steps[-1], tokenizer)) and "answers no more" in caplog.text
+    assert steps[-1].cosine is not None and steps[-1].cosine.isfinite().all()
+
+
+def test_answers_that_vary_do_not_pass_for_the_text(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser
+) -> None:
+    class Wavering(kit.OrderedBag):
+        def encode(self, texts):
+            exact = super().encode(texts)
+            return exact + np.random.default_rng(self.queries).normal(size=exact.shape).astype(np.float32) * 0.05
+
+    encoder = Wavering()
+    vectors = kit.OrderedBag().encode(kit.sentences(4))
+    scorer = EncoderScorer(encoder, tokenizer, denoiser)
+    steps = list(search(denoiser, scorer, torch.from_numpy(vectors), SearchOptions(budget=300), DECODE))
+    assert steps[-1].encoder_calls is not None and encoder.queries == steps[-1].encoder_calls.sum()
+
+
+@pytest.mark.parametrize("kind", [*MAKERS, "crossing"])
+def test_a_kind_that_is_left_out_is_not_tried(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, kind: str
+) -> None:
+    from unmask.search.loop import Search
+
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(2)))
+    scorer = EncoderScorer(kit.OrderedBag(), tokenizer, denoiser)
+    for without, expected in (((), True), ((kind,), False)):
+        running = Search(denoiser, scorer, SearchOptions(without=without, budget=2000), DECODE)
+        running.join(vectors, [0, 1])
+        for _ in range(4):
+            running.advance()
+        assert any(target.tried[kind] for target in running.targets) == expected
+
+
+@pytest.mark.parametrize("choice", ["rounds", "beam", "drafts", "tries", "alternatives", "patience"])
+def test_options_that_make_no_sense_are_refused(choice: str) -> None:
+    with pytest.raises(InputError, match=f"{choice} is 0, expected at least 1"):
+        SearchOptions(**{choice: 0})
+    with pytest.raises(InputError, match="budget is -1"):
+        SearchOptions(budget=-1)
+    with pytest.raises(InputError, match="restarts is -1"):
+        SearchOptions(restarts=-1)
