@@ -141,10 +141,20 @@ def test_answers_that_vary_do_not_pass_for_the_text(
             return exact + np.random.default_rng(self.queries).normal(size=exact.shape).astype(np.float32) * 0.05
 
     encoder = Wavering()
-    vectors = kit.OrderedBag().encode(kit.sentences(4))
+    texts = kit.sentences(4)
+    vectors = kit.OrderedBag().encode(texts)
     scorer = EncoderScorer(encoder, tokenizer, denoiser)
     steps = list(search(denoiser, scorer, torch.from_numpy(vectors), SearchOptions(budget=300), DECODE))
     assert steps[-1].encoder_calls is not None and encoder.queries == steps[-1].encoder_calls.sum()
+    assert steps[-1].is_verified is not None
+    found = zip(texts_of(steps[-1], tokenizer), texts, steps[-1].is_verified.tolist(), strict=True)
+    assert all(text == true for text, true, is_verified in found if is_verified)
+
+
+def test_rounds_end_a_search(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    vectors = kit.OrderedBag().encode(kit.sentences(3))
+    calls = [run(kit, tokenizer, denoiser, vectors, budget=5000, rounds=rounds)[1].queries for rounds in (1, 4)]
+    assert calls[0] < calls[1] < 5000
 
 
 @pytest.mark.parametrize("kind", [*MAKERS, "crossing"])

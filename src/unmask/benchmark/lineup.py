@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from unmask.attacks.baselines import BASELINES, NearestNeighbour, RandomTokens, Shuffled, Unconditional
@@ -135,7 +135,11 @@ def measure(
     )
     common = {**(details or {}), **made_with(inverter, language_model)}
     for entrant in line_up.entrants(inverter, held_out, pairs):
-        set_up = {"decoder": entrant.decoder, "steps": entrant.steps, "baseline": entrant.baseline}
+        set_up: dict[str, Any] = {
+            "decoder": entrant.decoder, "steps": entrant.steps, "baseline": entrant.baseline,
+        }  # fmt: skip
+        if entrant.decoder == SEARCH:
+            set_up["search"] = asdict(line_up.search or SearchOptions())
         yield evaluate(
             entrant.attack,
             held_out,

@@ -215,7 +215,7 @@ class Run:
             "model": self.inverter.manifest["weights"]["sha256"],
             "decoder": self.decoder,
             **asdict(self.options),
-            **(asdict(self.search) if self.decoder == SEARCH else {}),
+            **({"search": asdict(self.search)} if self.decoder == SEARCH else {}),
             "batch_size": self.batch_size,
             "device": self.inverter.device.type,
             "precision": str(self.inverter.dtype).removeprefix("torch."),

@@ -39,7 +39,9 @@ class EncoderSlopes:
         self.embedding = transformer.auto_model.get_input_embeddings()
         table = self.embedding.weight.detach()
         self.table = table.T.to(torch.bfloat16 if table.device.type == "cpu" else table.dtype)  # (hidden, vocabulary)
-        self.forbidden = forbidden[: table.shape[0]].to(table.device)
+        self.forbidden = torch.ones(table.shape[0], dtype=torch.bool, device=table.device)
+        shared = min(len(forbidden), table.shape[0])
+        self.forbidden[:shared] = forbidden[:shared].to(table.device)
 
     def __call__(
         self, rows: Sequence[tuple[int, ...]], texts: Sequence[str], targets: np.ndarray, asked: Sequence[np.ndarray],
@@ -101,6 +103,8 @@ class EncoderSlopes:
 def slopes_of(encoder: Encoder, vocabulary: dict[str, int], forbidden: torch.Tensor) -> EncoderSlopes | None:
     """The slopes of a local encoder whose tokens are those of `vocabulary`; None for any other."""
     if not isinstance(encoder, SentenceTransformersEncoder) or encoder.task is not None:
+        return None
+    if not hasattr(encoder.network[0], "auto_model"):
         return None
     tokenizer: Any = encoder.network.tokenizer
     theirs = tokenizer.get_vocab()

@@ -68,6 +68,7 @@ class Target:
     nearest: float = -np.inf  # cosine of the best text since the search last began
     idle: int = 0  # rounds since that last grew
     restarts: int = 0
+    rounds: int = 0
     is_done: bool = False
     is_verified: bool = False
 

@@ -118,6 +118,8 @@ class Search:
             nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
             target.idle = 0 if nearest > target.nearest else target.idle + 1
             target.nearest = max(nearest, target.nearest)
+            target.rounds += 1
+            target.is_done |= target.rounds >= self.options.rounds
             if not target.is_done and (target.idle >= self.options.patience or not tried):
                 stuck.append(target)
         self._begin_anew(stuck)
@@ -271,7 +273,7 @@ class Search:
         screened, exact = self._ask(rows), self._ask(rows, exactly=True)
         for (target, tokens), quickly, surely in zip(doubtful, screened, exact, strict=False):
             target.calls, target.checked = target.calls + VERIFYING_CALLS, tokens
-            if float(surely @ target.vector) >= 1 - noise_between(quickly, surely):
+            if float(surely @ target.vector) >= 1 - min(NEARLY, noise_between(quickly, surely)):
                 target.is_verified = target.is_done = True
 
     def _take(self, target: Target, edits: list[Edit], cosines: list[float]) -> None:
