@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unmask.cli.console import print_json, print_table, progress_bar, say
+from unmask.cli.search_options import USUAL, Beam, Budget, Rounds
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
@@ -33,9 +34,6 @@ Everything = Annotated[bool, typer.Option("--all", help="Every decoder but searc
 Steps = Annotated[int | None, typer.Option(help="Decoding steps, for all decoders but sequential.")]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
 Drafts = Annotated[int, typer.Option(help="Texts written for each vector; the model's own favourite is measured.")]
-Budget = Annotated[int, typer.Option(help="search: most encoder calls for one vector.")]
-Rounds = Annotated[int, typer.Option(help="search: most rounds of edits.")]
-Beam = Annotated[int, typer.Option(help="search: texts kept from round to round.")]
 Pairs = Annotated[
     Path | None, typer.Option(help="The pairs that the model was trained on: for `nearest`, `random` and `ngram`.")
 ]
@@ -65,9 +63,9 @@ def evaluate(
     steps: Steps = None,
     temperature: Temperature = 0.0,
     drafts: Drafts = 1,
-    budget: Budget = 1500,
-    rounds: Rounds = 60,
-    beam: Beam = 4,
+    budget: Budget = USUAL.budget,
+    rounds: Rounds = USUAL.rounds,
+    beam: Beam = USUAL.beam,
     pairs: Pairs = None,
     limit: Limit = None,
     seed: Seed = 0,

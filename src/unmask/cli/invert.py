@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unmask.cli.console import note, print_json, printable, progress_bar
+from unmask.cli.search_options import USUAL, Beam, Budget, Rounds
 from unmask.errors import InterruptedRun, OutputError, UnmaskError
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ Counts = Annotated[str, typer.Option(help="confidence: how the number still mask
 ResampleAll = Annotated[bool, typer.Option("--resample-all", help="euler: set every position anew at each step.")]
 RemaskShare = Annotated[float, typer.Option(help="euler_remask: share masked again, or least confidence.")]
 RemaskMode = Annotated[str, typer.Option(help="euler_remask: lowest or threshold.")]
-Budget = Annotated[int, typer.Option(help="search: most encoder calls for one vector.")]
-Rounds = Annotated[int, typer.Option(help="search: most rounds of edits.")]
-Beam = Annotated[int, typer.Option(help="search: texts kept from round to round.")]
 RestartT = Annotated[float, typer.Option(help="two_stage: share of the first text masked again.")]
 Out = Annotated[Path | None, typer.Option(help="File for the lines; stdout if left out.")]
 Resume = Annotated[bool, typer.Option(help="Go on with an interrupted --out, or start it over.")]
@@ -72,9 +70,9 @@ def invert(
     remask_share: RemaskShare = 0.05,
     remask_mode: RemaskMode = "lowest",
     restart_t: RestartT = 0.5,
-    budget: Budget = 1500,
-    rounds: Rounds = 60,
-    beam: Beam = 4,
+    budget: Budget = USUAL.budget,
+    rounds: Rounds = USUAL.rounds,
+    beam: Beam = USUAL.beam,
     out: Out = None,
     resume: Resume = True,
     limit: Limit = None,

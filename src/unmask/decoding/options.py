@@ -26,23 +26,24 @@ class DecodeOptions:
     restart_t: float = 0.5  # `two_stage`: share of the first text that is masked again
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1, "steps", self.steps, "a whole number of at least 1")
-        _require(1 <= self.drafts < 2**31, "drafts", self.drafts, "a whole number of at least 1")
-        _require(
+        require(self.steps >= 1, "steps", self.steps, "a whole number of at least 1")
+        require(1 <= self.drafts < 2**31, "drafts", self.drafts, "a whole number of at least 1")
+        require(
             0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 (the likeliest token) or more"
         )
-        _require(0 < self.top_p <= 1, "top_p", self.top_p, "a share above 0 and up to 1")
+        require(0 < self.top_p <= 1, "top_p", self.top_p, "a share above 0 and up to 1")
         weight = self.lexical_weight
-        _require(weight is None or 0 <= weight < float("inf"), "lexical_weight", weight, "0 (none) or more")
+        require(weight is None or 0 <= weight < float("inf"), "lexical_weight", weight, "0 (none) or more")
         free = self.repeat_penalty is None or 0 <= self.repeat_penalty < float("inf")
-        _require(free, "repeat_penalty", self.repeat_penalty, "0 (none) or more")
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
-        _require(self.counts in ("linear", "cosine"), "counts", self.counts, "linear or cosine")
-        _require(self.remask_mode in ("lowest", "threshold"), "remask_mode", self.remask_mode, "lowest or threshold")
-        _require(0 <= self.remask_share <= 1, "remask_share", self.remask_share, "a share from 0 to 1")
-        _require(0 < self.restart_t <= 1, "restart_t", self.restart_t, "a share above 0 and up to 1")
+        require(free, "repeat_penalty", self.repeat_penalty, "0 (none) or more")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
+        require(self.counts in ("linear", "cosine"), "counts", self.counts, "linear or cosine")
+        require(self.remask_mode in ("lowest", "threshold"), "remask_mode", self.remask_mode, "lowest or threshold")
+        require(0 <= self.remask_share <= 1, "remask_share", self.remask_share, "a share from 0 to 1")
+        require(0 < self.restart_t <= 1, "restart_t", self.restart_t, "a share above 0 and up to 1")
 
 
-def _require(holds: bool, name: str, found: Any, expected: str) -> None:
+def require(holds: bool, name: str, found: Any, expected: str) -> None:
+    """Complain about an option, unless it holds."""
     if not holds:
         raise InputError(f"{name} is {found}, expected {expected}; change that option")

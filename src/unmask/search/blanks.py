@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from unmask.search.hypotheses import Row
+from unmask.search.hypotheses import Row, by_length
 
 if TYPE_CHECKING:
     from unmask.denoiser.conditioning import Condition
@@ -40,15 +39,9 @@ class Filling:
 
 
 def fill(denoiser: Denoiser, condition: Condition, blanks: Sequence[Blank], kept: int) -> list[Filling]:
-    """Read every blank once.
-
-    Only texts of one length share a pass: how a text is read must not depend on what else is being searched for.
-    """
-    of_length: dict[int, list[int]] = defaultdict(list)
-    for number, blank in enumerate(blanks):
-        of_length[len(blank.tokens)].append(number)
+    """Read every blank once."""
     found: dict[int, Filling] = {}
-    for numbers in of_length.values():
+    for numbers in by_length([blank.tokens for blank in blanks]):
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             part = numbers[start : start + ROWS_AT_ONCE]
             found |= zip(part, _fill_some(denoiser, condition, [blanks[n] for n in part], kept), strict=True)

@@ -33,7 +33,7 @@ def draft(
     denoiser: Denoiser,
     condition: Condition,
     row_keys: Sequence[int],
-    begun: Sequence[int],
+    begun: int,
     options: SearchOptions,
     decode_options: DecodeOptions,
     schedule: Schedule | None,
@@ -41,30 +41,23 @@ def draft(
 ) -> list[tuple[list[Row], int]]:
     """For each vector up to `drafts` different texts, the surest first, and the network passes they took.
 
-    `begun` says how often there were drafts of it before: later ones are all drawn, and farther from the likely length.
+    `begun` says how often there were drafts of them before: later ones are all drawn, and their lengths vary more.
     """
     texts: list[dict[Row, None]] = [{} for _ in row_keys]
-    spent_on = [0] * len(row_keys)
-    again = torch.tensor(begun)
+    passes = [0] * len(row_keys)
     for number in range(options.drafts):
-        # A row's own keys, so that what it draws does not depend on the others' turns.
-        for turn in sorted(set(begun)):
-            rows = (again == turn).nonzero()[:, 0]  # (rows,)
-            order = ORDERS[number % len(ORDERS)]
-            temperature = 0.0 if turn == 0 and number < len(ORDERS) else options.draft_temperature
-            seed = decode_options.seed + number + turn * options.drafts
-            chosen = replace(decode_options, temperature=temperature, seed=seed)
-            change = (1 + turn) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
-            varied = _with_other_lengths(condition.select(rows.to(denoiser.device)), change, denoiser.length)
-            keys = [row_keys[row] for row in rows.tolist()]
-            *_, last = decode(denoiser, varied, order, chosen, keys, schedule, dtype)
-            for place, text, passes in zip(
-                rows.tolist(), texts_of(last.tokens, denoiser.pad_id), last.forward_passes.tolist(), strict=True
-            ):
-                if text:
-                    texts[place].setdefault(text)
-                spent_on[place] += passes
-    return [(list(found), spent) for found, spent in zip(texts, spent_on, strict=True)]
+        order = ORDERS[number % len(ORDERS)]
+        temperature = 0.0 if begun == 0 and number < len(ORDERS) else options.draft_temperature
+        seed = decode_options.seed + number + begun * options.drafts
+        chosen = replace(decode_options, temperature=temperature, seed=seed)
+        change = (1 + begun) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
+        varied = _with_other_lengths(condition, change, denoiser.length)
+        *_, last = decode(denoiser, varied, order, chosen, row_keys, schedule, dtype)
+        for place, text in enumerate(texts_of(last.tokens, denoiser.pad_id)):
+            if text:
+                texts[place].setdefault(text)
+            passes[place] += int(last.forward_passes[place])
+    return [(list(found), spent) for found, spent in zip(texts, passes, strict=True)]
 
 
 def redraft(
@@ -72,16 +65,13 @@ def redraft(
     condition: Condition,
     opened: Sequence[Row],
     row_keys: Sequence[int],
-    options: SearchOptions,
     decode_options: DecodeOptions,
     schedule: Schedule | None,
     dtype: torch.dtype | None,
 ) -> list[Row]:
     """Texts with some tokens masked, one a row of the condition, filled anew."""
-    decoding = Decoding(
-        denoiser, "confidence", replace(decode_options, temperature=REDRAFT_TEMPERATURE),
-        schedule, dtype,
-    )  # fmt: skip
+    chosen = replace(decode_options, temperature=REDRAFT_TEMPERATURE)
+    decoding = Decoding(denoiser, "confidence", chosen, schedule, dtype)
     longest = denoiser.length
     tokens = torch.tensor([[*row, *[denoiser.pad_id] * (longest - len(row))] for row in opened])  # (rows, length)
     decoding.join(condition, row_keys, tokens)

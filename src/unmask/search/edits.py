@@ -172,6 +172,3 @@ def combined(parent: Row, children: list[Hypothesis]) -> Iterator[Edit]:
                 for place in others:
                     tokens[place] = other.tokens[place]
                 yield Edit(tuple(tokens), "combination", 0.0, child.likelihood, parent, family)
-
-
-KINDS = (*MAKERS, "crossing", "combination", "redraft")

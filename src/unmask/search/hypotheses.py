@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from unmask.search.ground import Ground
 
 Row = tuple[int, ...]
+
+
+def by_length(rows: Sequence[Row]) -> list[list[int]]:
+    """The numbers of the rows, those of one length together: only such share a pass or a call, since what is said of a
+    text must not depend on what else is being searched for."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        found[len(row)].append(number)
+    return list(found.values())
+
 
 # Below this a text is as bad as any: one impossible token must not outweigh what the vector says.
 WORST_LIKELIHOOD = -8.0

@@ -82,17 +82,19 @@ class Search:
 
     def _begin(self, targets: list[Target]) -> None:
         """Score drafts of targets that have just joined, or that begin anew."""
-        assert self.condition is not None
         if not targets:
             return
-        numbers = torch.tensor([target.number for target in targets], device=self.denoiser.device)
-        condition, keys = self.condition.select(numbers), [target.key for target in targets]
-        begun = [target.restarts for target in targets]
-        drafts = draft(
-            self.denoiser, condition, keys, begun, self.options, self.decode_options, self.schedule, self._dtype
-        )
+        drafts: dict[int, tuple[list[Row], int]] = {}
+        for begun in sorted({target.restarts for target in targets}):
+            alike = [target for target in targets if target.restarts == begun]
+            found = draft(
+                self.denoiser, self._condition_of(alike), [target.key for target in alike], begun, self.options,
+                self.decode_options, self.schedule, self._dtype,
+            )  # fmt: skip
+            drafts |= zip((target.number for target in alike), found, strict=True)
         edits = []
-        for target, (rows, passes) in zip(targets, drafts, strict=True):
+        for target in targets:
+            rows, passes = drafts[target.number]
             target.passes += passes
             fresh = [row for row in rows if row not in target.seen]
             if rows and target.best is None:  # something to show where there is no budget at all
@@ -103,6 +105,10 @@ class Search:
         self._score(targets, edits)
         for target in targets:
             target.nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
+
+    def _condition_of(self, targets: list[Target]) -> Condition:
+        assert self.condition is not None
+        return self.condition.select(torch.tensor([t.number for t in targets], device=self.denoiser.device))
 
     def advance(self) -> None:
         """One round of every target that is not done."""
@@ -176,17 +182,14 @@ class Search:
         stuck = [target for target in active if target.idle >= STUCK_AFTER and target.beam]
         if not stuck or "redraft" in self.options.without:
             return found
-        assert self.condition is not None
         owners = [target for target in stuck for _ in range(self.options.tries // REDRAFTED_SHARE)]
         opened, keys = [], []
         for target in owners:
             chosen = target.beam[int(target.stream.integers(len(target.beam)))].tokens
             opened.append(open_again(chosen, self.denoiser.mask_id, self.denoiser.length, target.stream))
             keys.append(int(target.stream.integers(2**31)))
-        condition = self.condition.select(torch.tensor([t.number for t in owners], device=self.denoiser.device))
-        rows = redraft(
-            self.denoiser, condition, opened, keys, self.options, self.decode_options, self.schedule, self._dtype
-        )
+        condition = self._condition_of(owners)
+        rows = redraft(self.denoiser, condition, opened, keys, self.decode_options, self.schedule, self._dtype)
         for target, row in zip(owners, rows, strict=True):
             target.families += 1
             target.passes += self.decode_options.steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unmask.errors import InputError
+from unmask.decoding.options import require
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,8 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         for name in ("rounds", "beam", "drafts", "tries", "alternatives", "patience"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(self.restarts >= 0, "restarts", self.restarts, "0 (never) or more")
-        _require(self.budget >= 0, "budget", self.budget, "0 (no call at all) or more")
-        _require(self.draft_temperature >= 0, "draft_temperature", self.draft_temperature, "0 or more")
-        _require(self.likelihood_weight >= 0, "likelihood_weight", self.likelihood_weight, "0 or more")
-
-
-def _require(holds: bool, name: str, found: float, expected: str) -> None:
-    if not holds:
-        raise InputError(f"{name} is {found}, expected {expected}; change that option")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(self.restarts >= 0, "restarts", self.restarts, "0 (never) or more")
+        require(self.budget >= 0, "budget", self.budget, "0 (no call at all) or more")
+        require(self.draft_temperature >= 0, "draft_temperature", self.draft_temperature, "0 or more")
+        require(self.likelihood_weight >= 0, "likelihood_weight", self.likelihood_weight, "0 or more")

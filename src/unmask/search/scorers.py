@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +11,7 @@ import torch
 
 from unmask.errors import EncoderError
 from unmask.search.ground import Slope
-from unmask.search.hypotheses import Row
+from unmask.search.hypotheses import Row, by_length
 
 if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
@@ -65,12 +64,8 @@ class EncoderScorer:
         return CALLS_PER_TEXT if self._slopes is not None else 0
 
     def vectors(self, rows: Sequence[Row]) -> np.ndarray:
-        """Texts of one length share a call: a text's vector must not depend on what else is being searched for."""
-        of_length: dict[int, list[int]] = defaultdict(list)
-        for number, row in enumerate(rows):
-            of_length[len(row)].append(number)
         found = np.zeros((len(rows), self.encoder.dimension), dtype=np.float32)
-        for numbers in of_length.values():
+        for numbers in by_length(rows):
             found[numbers] = self._embed([rows[number] for number in numbers])
         return unit(found)
 
@@ -82,10 +77,7 @@ class EncoderScorer:
         if self._slopes is None:
             return [None] * len(rows)
         found: list[Slope | None] = [None] * len(rows)
-        of_length: dict[int, list[int]] = defaultdict(list)
-        for number, row in enumerate(rows):
-            of_length[len(row)].append(number)
-        for numbers in of_length.values():
+        for numbers in by_length(rows):
             chosen = [rows[number] for number in numbers]
             own = [np.tile(np.array(row), (len(row), 1)) for row in chosen]
             asked = [np.concatenate([likely[n], of_own], axis=1) for n, of_own in zip(numbers, own, strict=True)]
