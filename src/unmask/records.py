@@ -44,6 +44,7 @@ class DecodeStep:
     encoder_calls: torch.Tensor | None = None  # (batch,) int64; spent on each row so far
     cosine: torch.Tensor | None = None  # (batch,) float; of each row's text with its vector
     is_verified: torch.Tensor | None = None  # (batch,) bool; the text's vector is the given one, but for noise
+    compared_texts: torch.Tensor | None = None  # (batch,) int64; encoder calls, or what a surrogate compared instead
 
     def compared(self) -> list[tuple[int, float | None, bool | None]]:
         """Of each row: encoder calls, cosine and whether it is verified; None where nobody compared."""

@@ -144,6 +144,41 @@ def test_cost_alone_and_together(workshop: Path, monkeypatch: pytest.MonkeyPatch
     assert rows[0]["details"]["trained_parameters"] == rows[0]["details"]["parameters"]
 
 
+def test_the_search_as_curves_by_scorer_and_length(workshop: Path) -> None:
+    from unmask.search.surrogate import FOLDER, SurrogateShape
+    from unmask.training.surrogate import SurrogateTraining, train_surrogate
+
+    shape = SurrogateShape(layers=1, hidden=16, heads=2, feed_forward=16, spread=16, opinions=2)
+    choices = SurrogateTraining(rows=16, batch_size=8, precision="fp32", shape=shape)
+    beside = workshop / "run" / "best" / FOLDER
+    train_surrogate(workshop / "run", workshop / "pairs", beside, choices, device="cpu")
+    try:
+        rows = check(bench(workshop, "search", "--budget", "30"), workshop, "search")
+    finally:
+        shutil.rmtree(beside)
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    assert labels == [
+        "confidence, no scorer", "search, encoder", "best of N drafts, encoder", "search, surrogate",
+        "best of N drafts, surrogate",
+    ]  # fmt: skip
+    curves = [row for row in rows if row["details"]["group"] == "compared"]
+    assert {row["numbers"]["most"] for row in curves} == {0, 16, 30}
+    assert all(row["numbers"]["compared"] <= row["numbers"]["most"] for row in curves)
+    by_encoder = {
+        row["numbers"]["most"]: row["metrics"]["cosine"]["value"]
+        for row in curves if row["label"].startswith("search, encoder")
+    }  # fmt: skip
+    assert by_encoder[30] >= by_encoder[16] - 1e-3
+    assert {row["details"]["name"] for row in rows if row["details"]["group"] == "length"} <= {"6 to 12", "13 to 20"}
+
+
+@pytest.mark.parametrize(("table", "first"), [("search-ablation", "everything"), ("search-order", "6 to ")])
+def test_the_search_in_parts_and_from_scrambled_words(workshop: Path, table: str, first: str) -> None:
+    rows = check(bench(workshop, table, "--budget", "20"), workshop, table)
+    assert rows[0]["label"].startswith(first)
+    assert all(0 < row["numbers"]["compared"] <= 20 for row in rows)
+
+
 def test_masking_trains_each_variant_once(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from unmask.benchmark.publishing import masking
 

@@ -181,3 +181,58 @@ def test_options_that_make_no_sense_are_refused(choice: str) -> None:
         SearchOptions(budget=-1)
     with pytest.raises(InputError, match="restarts is -1"):
         SearchOptions(restarts=-1)
+
+
+def test_an_unknown_kind_of_edits_is_refused() -> None:
+    with pytest.raises(InputError, match="without is swaps, expected kinds of edits: substitution"):
+        SearchOptions(without=("swaps",))
+
+
+def test_one_text_without_an_answer_does_not_end_the_search(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Picky(kit.OrderedBag):
+        def encode(self, texts):
+            if any(text.startswith("the") for text in texts):
+                raise EncoderError("a text was refused; leave it out")
+            return super().encode(texts)
+
+    texts = [f"a {text}" for text in kit.sentences(4)]
+    encoder = Picky()
+    scorer = EncoderScorer(encoder, tokenizer, denoiser)
+    vectors = torch.from_numpy(kit.OrderedBag().encode(texts))
+    *_, last = search(denoiser, scorer, vectors, SearchOptions(budget=300), DECODE)
+    assert last.encoder_calls is not None and encoder.queries == last.encoder_calls.sum() > 600
+    assert "has no vector for one of the texts" in caplog.text and scorer.failure is None
+
+
+def test_only_drafts_are_compared_where_nothing_may_be_edited(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser
+) -> None:
+    from unmask.search.loop import Search
+    from unmask.search.options import EDITS
+
+    encoder = kit.OrderedBag()
+    options = SearchOptions(budget=100, without=EDITS, restarts=100, rounds=200)
+    running = Search(denoiser, EncoderScorer(encoder, tokenizer, denoiser), options, DECODE)
+    running.join(torch.from_numpy(kit.OrderedBag().encode(kit.sentences(3))), [0, 1, 2])
+    while running.active:
+        running.advance()
+    assert all(set(target.tried) == {"draft"} for target in running.targets)
+    assert 60 < encoder.queries <= 300
+
+
+def test_a_search_may_begin_with_given_texts(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    texts = kit.sentences(6)
+    scrambled = [tuple(reversed(row)) for row in tokenizer.encode(texts)]
+    scorer = EncoderScorer(kit.OrderedBag(), tokenizer, denoiser)
+    vectors = torch.from_numpy(kit.OrderedBag().encode(texts))
+    steps = list(search(denoiser, scorer, vectors, SearchOptions(budget=3000), DECODE, beginnings=scrambled))
+    first = [[token for token in row if token != tokenizer.pad_id] for row in steps[0].tokens.tolist()]
+    assert first == [list(row) for row in scrambled]
+    assert sum(a == b for a, b in zip(texts_of(steps[-1], tokenizer), texts, strict=True)) >= 4
+
+
+def test_together_must_be_at_least_one(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    with pytest.raises(InputError, match="together is 0"):
+        run(kit, tokenizer, denoiser, kit.OrderedBag().encode(kit.sentences(1)), together=0)

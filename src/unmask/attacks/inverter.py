@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from unmask.encoders.base import Encoder
     from unmask.search import SearchOptions
-    from unmask.search.scorers import EncoderScorer
+    from unmask.search.scorers import Scorer
 
 DEFAULT_MODEL = "minilm"
 HIDDEN = "▒▒▒"
@@ -69,7 +69,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         self.device, self.dtype = device, dtype
         self.schedule = build_schedule(self.recipe.schedule)
         self._encoder: Encoder | None = None
-        self._scorer: EncoderScorer | None = None
+        self._scorers: dict[str, Scorer] = {}
         # The manifest says everything; the mixin would write a second account, made from these arguments.
         self._hub_mixin_config = None
 
@@ -108,7 +108,9 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Copy the checkpoint's files, the manifest last; `save_pretrained` and `push_to_hub` call this."""
-        for source in checkpoint_files(self.folder):
+        from unmask.search.surrogate import surrogate_files
+
+        for source in [*surrogate_files(self.folder), *checkpoint_files(self.folder)]:
             target = save_directory / source.relative_to(self.folder)
             make_folder(target.parent)
             write_by_name(target, lambda name, source=source: shutil.copyfile(source, name))  # type: ignore[misc]
@@ -137,6 +139,28 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
                 )
             self._encoder = found
         return self._encoder
+
+    def scorer(self, name: str) -> Scorer:
+        """What a search compares texts by: `encoder`, `surrogate`, or the folder of a surrogate."""
+        from unmask.search.options import ENCODER, SURROGATE
+        from unmask.search.scorers import EncoderScorer, SurrogateScorer
+        from unmask.search.surrogate import FOLDER, load_surrogate
+
+        if name not in self._scorers:
+            if name == ENCODER:
+                self._scorers[name] = EncoderScorer(self.encoder(), self.tokenizer, self.denoiser)
+            else:
+                folder = self.folder / FOLDER if name == SURROGATE else name
+                surrogate = load_surrogate(folder, self.tokenizer, self.dimension, self.denoiser.length)
+                self._scorers[name] = SurrogateScorer(surrogate, self.denoiser, self.dtype)
+        return self._scorers[name]
+
+    def screen(self, scorer: str) -> Scorer | None:
+        """What chooses the texts that the encoder is asked about: the model's own surrogate, where there is one."""
+        from unmask.search.options import ENCODER, SURROGATE
+        from unmask.search.surrogate import surrogate_files
+
+        return self.scorer(SURROGATE) if scorer == ENCODER and surrogate_files(self.folder) else None
 
     def invert(
         self,
@@ -239,12 +263,14 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         search: SearchOptions | None,
     ) -> Iterator[DecodeStep]:
         if decoder == SEARCH:
-            from unmask.search.scorers import EncoderScorer
+            from unmask.search import SearchOptions
             from unmask.search.stream import search as search_for
 
-            if self._scorer is None:
-                self._scorer = EncoderScorer(self.encoder(), self.tokenizer, self.denoiser)
-            return search_for(self.denoiser, self._scorer, values, search, options, row_keys, self.schedule, self.dtype)
+            chosen = search or SearchOptions()
+            return search_for(
+                self.denoiser, self.scorer(chosen.scorer), values, chosen, options, row_keys, self.schedule, self.dtype,
+                screen=self.screen(chosen.scorer),
+            )  # fmt: skip
         return decode(self.denoiser, values, decoder, options, row_keys, self.schedule, self.dtype)
 
     def _invert_part(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unmask.cli.console import note, print_table, say
+from unmask.cli.search_options import USUAL
 
 if TYPE_CHECKING:
     from unmask.benchmark.publishing.results import Result
@@ -20,7 +21,8 @@ What = Annotated[
     str,
     typer.Argument(
         metavar="TABLE",
-        help="decoders, remask, milestones, masking, conditioning, breakdown, cost or examples; or plot.",
+        help="decoders, remask, milestones, masking, conditioning, breakdown, cost, search, search-ablation, "
+        "search-order or examples; or plot.",
     ),
 ]
 Place = Annotated[
@@ -57,6 +59,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="masking, conditioning: change one key of it. Repeatable.")
 ]
 Rows = Annotated[int, typer.Option(help="masking, conditioning: training rows of each variant.")]
+Budget = Annotated[int, typer.Option(help="The tables of the search: texts compared with each vector.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="masking, conditioning: list what would be trained.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
@@ -80,6 +83,7 @@ def bench(
     recipe: RecipeName = None,
     overrides: Overrides = None,
     rows: Rows = 100_000,
+    budget: Budget = USUAL.budget,
     dry_run: DryRun = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -115,7 +119,7 @@ def bench(
     options = with_options(options, option or [])
     setting = _setting(
         out, model, place, decoder, options, limit, pairs, perplexity, device, precision,
-        recipe or chosen.recipe, overrides, rows,
+        recipe or chosen.recipe, overrides, rows, budget,
     )  # fmt: skip
     setting.check()
     if dry_run:
@@ -139,6 +143,7 @@ def _setting(
     recipe: str,
     overrides: list[str] | None,
     rows: int,
+    budget: int,
 ) -> Setting:
     from unmask.benchmark.publishing.setting import Setting
     from unmask.pairs.dataset import PairsDataset
@@ -158,6 +163,7 @@ def _setting(
         recipe=recipe,
         overrides=tuple(overrides or ()),
         rows=rows,
+        budget=budget,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unmask.cli.console import print_json, print_table, progress_bar, say
-from unmask.cli.search_options import USUAL, Beam, Budget, Rounds
+from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
@@ -63,6 +63,7 @@ def evaluate(
     steps: Steps = None,
     temperature: Temperature = 0.0,
     drafts: Drafts = 1,
+    scorer: Scorer = USUAL.scorer,
     budget: Budget = USUAL.budget,
     rounds: Rounds = USUAL.rounds,
     beam: Beam = USUAL.beam,
@@ -102,7 +103,7 @@ def evaluate(
         raise InputError("--json and --markdown were both given; choose one")
     options = DecodeOptions(temperature=temperature, seed=seed, drafts=drafts)
     options = options if steps is None else replace(options, steps=steps)
-    search = SearchOptions(budget=budget, rounds=rounds, beam=beam)
+    search = SearchOptions(scorer=scorer, budget=budget, rounds=rounds, beam=beam)
     line_up = _line_up(everything, decoder or [], baseline or [], options, batch_size, search)
     line_up.check(has_pairs=pairs is not None)
     if results is not None:

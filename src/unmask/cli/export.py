@@ -20,14 +20,17 @@ def export(
 ) -> None:
     """Write a smaller copy of a trained model, for shipping or sharing.
 
-    int8 is a quarter of the size; what it costs is for `unmask evaluate` to say, once on each copy.
+    int8 is a quarter of the size; what it costs is for `unmask evaluate` to say, once on each copy. A surrogate beside
+    the model (unmask train-surrogate) goes with it.
 
       unmask export runs/minilm --out models/minilm --storage int8
     """
-    from unmask.denoiser.checkpoint import checkpoint_files, export_checkpoint
+    from unmask.denoiser.checkpoint import checkpoint_files, export_checkpoint, find_checkpoint
+    from unmask.search.surrogate import copy_surrogate, surrogate_files
 
     folder = export_checkpoint(model, out, storage)
-    size = sum(path.stat().st_size for path in checkpoint_files(folder))
+    copy_surrogate(find_checkpoint(model), folder)
+    size = sum(path.stat().st_size for path in [*checkpoint_files(folder), *surrogate_files(folder)])
     if as_json:
         print_json({"model": str(folder), "storage": storage, "bytes": size})
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unmask.cli.console import note, print_json, printable, progress_bar
-from unmask.cli.search_options import USUAL, Beam, Budget, Rounds
+from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer
 from unmask.errors import InterruptedRun, OutputError, UnmaskError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def invert(
     remask_share: RemaskShare = 0.05,
     remask_mode: RemaskMode = "lowest",
     restart_t: RestartT = 0.5,
+    scorer: Scorer = USUAL.scorer,
     budget: Budget = USUAL.budget,
     rounds: Rounds = USUAL.rounds,
     beam: Beam = USUAL.beam,
@@ -110,7 +111,7 @@ def invert(
         "lexical_weight": lexical_weight, "repeat_penalty": repeat_penalty, "counts": counts,
         "resample_all": resample_all, "remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t,
     }  # fmt: skip
-    options, search = DecodeOptions(**choices), SearchOptions(budget=budget, rounds=rounds, beam=beam)
+    options, search = DecodeOptions(**choices), SearchOptions(scorer=scorer, budget=budget, rounds=rounds, beam=beam)
     set_threads(threads)
     source = open_vectors(vectors, key=key, scale=scale)
     inverter = Inverter.from_pretrained(model, device=device, precision=precision)

@@ -23,6 +23,11 @@ COMMANDS: Registry[Any] = Registry(
         Entry("invert", "unmask.cli.invert:invert", "Turn vectors back into text."),
         Entry("prepare", "unmask.cli.prepare:prepare", "Make (tokens, vector) pairs for training."),
         Entry("train", "unmask.cli.train:train", "Train a denoiser from prepared pairs."),
+        Entry(
+            "train-surrogate",
+            "unmask.cli.train_surrogate:train_surrogate",
+            "Train a stand-in for the encoder, to search without it.",
+        ),
         Entry("export", "unmask.cli.export:export", "Write a smaller copy of a trained model."),
         Entry("evaluate", "unmask.cli.evaluate:evaluate", "Measure how much comes back, on text never trained on."),
         Entry("bench", "unmask.cli.bench:bench", "Measure the published tables, and draw them."),

@@ -9,6 +9,11 @@ import typer
 from unmask.search import SearchOptions
 
 USUAL = SearchOptions()
-Budget = Annotated[int, typer.Option(help="search: most encoder calls for one vector.")]
+Scorer = Annotated[
+    str, typer.Option(help="search: encoder, surrogate (the model's own stand-in for it), or a surrogate's folder.")
+]
+Budget = Annotated[
+    int, typer.Option(help="search: most texts compared with one vector; encoder calls, unless a surrogate compares.")
+]
 Rounds = Annotated[int, typer.Option(help="search: most rounds of edits.")]
 Beam = Annotated[int, typer.Option(help="search: texts kept from round to round.")]

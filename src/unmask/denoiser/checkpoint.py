@@ -12,9 +12,9 @@ import torch
 
 from unmask.denoiser.build import build_denoiser, token_space
 from unmask.denoiser.network import Denoiser
-from unmask.denoiser.storage import STORAGES, pack_weights, unpack_weights
+from unmask.denoiser.storage import STORAGES, stored_weights, unpack_weights
 from unmask.errors import CheckpointError, OutputError, UnknownName
-from unmask.files import make_folder, read_json, sha256_of_file, write_by_name, write_json
+from unmask.files import make_folder, read_json, sha256_of_file, write_json
 from unmask.recipe import Recipe, parse_recipe
 from unmask.registry import nearest_name
 
@@ -57,30 +57,21 @@ def save_checkpoint(
     storage: str = "fp32",
 ) -> None:
     """Write a checkpoint; an older one in the same folder stays valid until the manifest is replaced."""
-    from safetensors.torch import save_file
-
     folder = make_folder(folder)
     tokenizer.save(make_folder(folder / TOKENIZER))
-    temporary = folder / ".weights.safetensors"
-    packed = pack_weights(denoiser.state_dict(), storage)
-    write_by_name(temporary, lambda name: save_file(packed, name))
-    digest = sha256_of_file(temporary)
-    weights = temporary.replace(folder / f"weights-{digest[:12]}.safetensors")
-    manifest = {
-        "format": FORMAT,
-        "weights": {"file": weights.name, "sha256": digest, "storage": storage},
-        "length": denoiser.length,
-        "dimension": denoiser.dimension,
-        "encoder": encoder,
-        "tokenizer": {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint},
-        "stock_config": denoiser.backbone.stock_config,
-        "progress": {k: v for k, v in progress.items() if not (isinstance(v, float) and math.isnan(v))},
-        "recipe": recipe.model_dump(mode="json"),
-    }
-    write_json(folder / MANIFEST, manifest)
-    for old in folder.glob("weights-*.safetensors"):
-        if old.name != weights.name:
-            old.unlink()
+    with stored_weights(folder, denoiser.state_dict(), storage) as weights:
+        manifest = {
+            "format": FORMAT,
+            "weights": weights,
+            "length": denoiser.length,
+            "dimension": denoiser.dimension,
+            "encoder": encoder,
+            "tokenizer": {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint},
+            "stock_config": denoiser.backbone.stock_config,
+            "progress": {k: v for k, v in progress.items() if not (isinstance(v, float) and math.isnan(v))},
+            "recipe": recipe.model_dump(mode="json"),
+        }
+        write_json(folder / MANIFEST, manifest)
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:

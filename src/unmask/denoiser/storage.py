@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import torch
+
+from unmask.files import sha256_of_file, write_by_name
 
 STORAGES = ("fp32", "fp16", "int8")
 SCALE = ".scale"
@@ -39,3 +45,22 @@ def unpack_weights(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         else:
             weights[name] = value.float() if value.is_floating_point() else value
     return weights
+
+
+@contextmanager
+def stored_weights(folder: Path, weights: dict[str, torch.Tensor], storage: str) -> Iterator[dict[str, str]]:
+    """Write weights into a file named by its hash, and yield what a manifest says of it.
+
+    Write that manifest in the block: only after it are older weights removed, so that the folder is valid throughout.
+    """
+    from safetensors.torch import save_file
+
+    temporary = folder / ".weights.safetensors"
+    packed = pack_weights(weights, storage)
+    write_by_name(temporary, lambda name: save_file(packed, name))
+    digest = sha256_of_file(temporary)
+    kept = temporary.replace(folder / f"weights-{digest[:12]}.safetensors")
+    yield {"file": kept.name, "sha256": digest, "storage": storage}
+    for old in folder.glob("weights-*.safetensors"):
+        if old != kept:
+            old.unlink()

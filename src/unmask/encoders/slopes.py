@@ -29,6 +29,21 @@ class TextSlope:
     of_asked: np.ndarray  # (places, asked)
 
 
+def read_gradient(
+    gradient: torch.Tensor, table: torch.Tensor, forbidden: torch.Tensor, asked: np.ndarray, best: int
+) -> TextSlope | None:
+    """What a gradient (places, hidden) says of a table (hidden, vocabulary); None where it is not a number.
+
+    asked: (places, asked) tokens wanted at each place; those `forbidden`, (vocabulary,) bool, are never named.
+    """
+    gains = (gradient.to(table.dtype) @ table).float()  # (places, vocabulary)
+    if not torch.isfinite(gains).all():
+        return None
+    of_asked = gains.gather(1, torch.from_numpy(asked).to(gains.device))
+    top, tokens = gains.masked_fill_(forbidden, -torch.inf).topk(best, dim=1)
+    return TextSlope(*(values.cpu().numpy() for values in (tokens, top, of_asked)))
+
+
 class EncoderSlopes:
     """The gradient through one encoder, every text counted as three calls."""
 
@@ -69,12 +84,8 @@ class EncoderSlopes:
             if start is None:
                 found.append(None)
                 continue
-            of_row = gradient[number, start : start + len(row)].to(self.table.dtype)  # (places, hidden)
-            gains = (of_row @ self.table).float()  # (places, vocabulary)
-            wanted = torch.from_numpy(asked[number]).to(gains.device)
-            of_asked = gains.gather(1, wanted)
-            top, tokens = gains.masked_fill_(self.forbidden, -torch.inf).topk(best, dim=1)
-            found.append(TextSlope(*(values.cpu().numpy() for values in (tokens, top, of_asked))))
+            of_row = gradient[number, start : start + len(row)]  # (places, hidden)
+            found.append(read_gradient(of_row, self.table, self.forbidden, asked[number], best))
         return found
 
     def _gradient(self, texts: Sequence[str], targets: np.ndarray) -> tuple[torch.Tensor, list[list[int]]]:

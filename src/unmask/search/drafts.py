@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from unmask.decoding.loop import Decoding, decode
+from unmask.runtime import stream_for
 from unmask.search.hypotheses import Row
 from unmask.search.options import SearchOptions
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ORDERS = ("sequential", "confidence")
 # Where the length is read from the vector, some drafts are shorter or longer: it is off by two or three tokens.
 LENGTH_CHANGES = (0, 0, 0, -1, 1, 0, -2, 2, 0, -1, 1, -3, 3, 0, -2, 2)
+WIDEST_CHANGE = 3  # times as much, in the drafts of new beginnings by turns
 
 # Of a text that the search is stuck with: how much is opened again, and how boldly it is filled.
 REOPENED = (0.2, 0.8)
@@ -48,9 +50,9 @@ def draft(
     for number in range(options.drafts):
         order = ORDERS[number % len(ORDERS)]
         temperature = 0.0 if begun == 0 and number < len(ORDERS) else options.draft_temperature
-        seed = decode_options.seed + number + begun * options.drafts
+        seed = int(stream_for(decode_options.seed, 8, begun, number).integers(2**62))
         chosen = replace(decode_options, temperature=temperature, seed=seed)
-        change = (1 + begun) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
+        change = (1 + begun % WIDEST_CHANGE) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
         varied = _with_other_lengths(condition, change, denoiser.length)
         *_, last = decode(denoiser, varied, order, chosen, row_keys, schedule, dtype)
         for place, text in enumerate(texts_of(last.tokens, denoiser.pad_id)):

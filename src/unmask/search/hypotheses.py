@@ -86,16 +86,21 @@ class Target:
     def cosine(self) -> float:
         return float("nan") if self.best is None else self.best.cosine
 
-    def take(self, found: Iterable[Hypothesis], width: int, weight: float) -> bool:
-        """Take texts in; returns whether the best one changed."""
+    def worth(self, weight: float) -> float:
+        """Of the answer so far; NaN where its vector is not known."""
+        return float("nan") if self.best is None else self.best.value(weight)
+
+    def take(self, found: Iterable[Hypothesis], width: int, weight: float) -> None:
+        """Texts whose vectors are known now: the best ones are edited next."""
         pool = {hypothesis.tokens: hypothesis for hypothesis in [*self.beam, *found]}
         order = sorted(pool.values(), key=lambda hypothesis: (-hypothesis.value(weight), hypothesis.tokens))
         self.beam = _diverse(order, width)
-        nearest = max(pool.values(), key=lambda hypothesis: hypothesis.cosine, default=None)
-        if nearest is None or (self.best is not None and nearest.cosine <= self.best.cosine):
-            return False
-        self.best = nearest
-        return True
+
+    def prefer(self, found: Iterable[Hypothesis], weight: float) -> None:
+        """The text that is given as the answer: by the cosine alone where that is the encoder's word, else by both."""
+        for hypothesis in found:
+            if not hypothesis.value(weight) <= self.worth(weight):
+                self.best = hypothesis
 
 
 def _diverse(order: list[Hypothesis], width: int) -> list[Hypothesis]:

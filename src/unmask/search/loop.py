@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 
 from unmask.denoiser.conditioning import Condition
-from unmask.errors import EncoderError
 from unmask.runtime import autocast, stream_for
 from unmask.search.blanks import Blank, fill
 from unmask.search.drafts import draft, open_again, redraft
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
     from unmask.diffusion.schedules import Schedule
 
-log = logging.getLogger(__name__)
-
 # Edits of one text that helped, of which combinations are tried.
 COMBINED = 5
 # A kind of edit that never helped is still tried now and then.
@@ -37,8 +33,11 @@ PRIOR_HELPED, PRIOR_TRIED = 1.0, 8.0
 WAITING_SHARE, CROSSINGS_A_PAIR = 3, 1
 # After so many rounds without a gain, a third of the tries goes to texts that are partly written anew.
 STUCK_AFTER, REDRAFTED_SHARE = 2, 3
+# Of the edits that a surrogate chooses from, this part is embedded whatever it thinks of them.
+UNSCREENED_SHARE = 4
 # A text that near may be the one; it is then embedded as exactly as can be.
 NEARLY = 10 * LEAST_NOISE
+LEAST_WITH_RESERVE = 16
 VERIFYING_CALLS = 2  # once more as before, and once exactly: how far apart the two are is the encoder's noise
 
 
@@ -53,19 +52,23 @@ class Search:
         decode_options: DecodeOptions,
         schedule: Schedule | None = None,
         dtype: torch.dtype | None = None,
+        screen: Scorer | None = None,
     ) -> None:
         self.denoiser, self.scorer, self.options = denoiser, scorer, options
+        self.screen = None if "screen" in options.without else screen
         self.decode_options, self.schedule, self._dtype = decode_options, schedule, dtype
+        weight = options.likelihood_weight
+        self.likelihood_weight = scorer.likelihood_weight if weight is None else weight
         self.targets: list[Target] = []
         self.condition: Condition | None = None
-        self.failure: str | None = None  # why the scorer answers no more
+        scorer.failure = None
 
     @property
     def active(self) -> list[Target]:
         return [target for target in self.targets if not target.is_done]
 
-    def join(self, vectors: torch.Tensor, row_keys: Sequence[int]) -> None:
-        """Add vectors (rows, dimension), each with the key of its random stream, and score their first drafts."""
+    def join(self, vectors: torch.Tensor, row_keys: Sequence[int], beginnings: Sequence[Row] | None = None) -> None:
+        """Add vectors (rows, dimension), each with the key of its random stream, and score their first texts."""
         if not len(vectors):
             return
         with self._precision(), torch.no_grad():
@@ -78,15 +81,18 @@ class Search:
         self.targets += new
         whole = self.condition
         self.condition = condition if whole is None else Condition.concatenate([whole, condition])
-        self._begin(new)
+        given = {} if beginnings is None else {t.number: (row,) for t, row in zip(new, beginnings, strict=True)}
+        self._begin(new, given)
 
-    def _begin(self, targets: list[Target]) -> None:
-        """Score drafts of targets that have just joined, or that begin anew."""
+    def _begin(self, targets: list[Target], given: Mapping[int, Sequence[Row]] | None = None) -> None:
+        """Score drafts of targets that have just joined or begin anew, or the texts that some of them are given."""
         if not targets:
             return
-        drafts: dict[int, tuple[list[Row], int]] = {}
+        drafts = {number: (list(rows), 0) for number, rows in (given or {}).items()}
         for begun in sorted({target.restarts for target in targets}):
-            alike = [target for target in targets if target.restarts == begun]
+            alike = [target for target in targets if target.restarts == begun and target.number not in drafts]
+            if not alike:
+                continue
             found = draft(
                 self.denoiser, self._condition_of(alike), [target.key for target in alike], begun, self.options,
                 self.decode_options, self.schedule, self._dtype,
@@ -99,7 +105,7 @@ class Search:
             fresh = [row for row in rows if row not in target.seen]
             if rows and target.best is None:  # something to show where there is no budget at all
                 target.best = Hypothesis(rows[0], float("nan"), 0.0)
-            target.is_done = not fresh
+            target.is_done = not rows or (not fresh and target.restarts >= self.options.restarts)
             edits.append([Edit(row, "draft", 0.0, 0.0, None, target.families + n) for n, row in enumerate(fresh)])
             target.families += len(fresh)
         self._score(targets, edits)
@@ -113,11 +119,15 @@ class Search:
     def advance(self) -> None:
         """One round of every target that is not done."""
         active = self.active
+        if self.options.only_drafts:
+            self._begin_anew(active)
+            return
         grounds, redrafts = self._grounds(active), self._redrafts(active)
         proposals = [
             self._propose(target, of_target, redrafts[target.number])
             for target, of_target in zip(active, grounds, strict=True)
         ]
+        proposals = self._screened(active, proposals)
         self._score(active, proposals)
         stuck = []
         for target, tried in zip(active, proposals, strict=True):
@@ -159,13 +169,15 @@ class Search:
         for target in active:
             target.grounds = {hypothesis.tokens: target.grounds[hypothesis.tokens] for hypothesis in target.beam}
             target.beam = [ground.hypothesis for ground in target.grounds.values()]
+            if not self.scorer.is_encoder:
+                target.prefer(target.beam, self.likelihood_weight)
         return [list(target.grounds.values()) for target in active]
 
     def _with_slopes(self, read: list[tuple[Target, Ground]]) -> list[tuple[Target, Ground]]:
-        cost, chosen = self.scorer.calls_of_slope, []
-        if cost and self.failure is None:
+        cost, chosen = 0 if "slope" in self.options.without else self.scorer.calls_of_slope, []
+        if cost and self.scorer.failure is None:
             for number, (target, _) in enumerate(read):
-                if target.calls + cost < self.options.budget:
+                if cost < self._room(target):
                     target.calls += cost
                     chosen.append(number)
         if not chosen:
@@ -198,7 +210,7 @@ class Search:
 
     def _propose(self, target: Target, grounds: list[Ground], redrafts: list[Edit]) -> list[Edit]:
         """The most promising new texts, each kind of edit by how often it has helped."""
-        room = min(self.options.tries, self.options.budget - target.calls)
+        room = min(self.options.tries, self._room(target)) * (1 if self.screen is None else self.options.screened)
         chosen: dict[Row, Edit] = {}
 
         def add(edits: Iterable[Edit], most: int) -> None:
@@ -230,39 +242,62 @@ class Search:
             add(_best_of([make(ground, target.stream) for ground in grounds]), quota)
         return list(chosen.values())
 
+    def _screened(self, targets: list[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
+        """Of many edits those that bring the text nearest, as a surrogate sees it; some stay as they were ranked.
+
+        A surrogate knows what an edit changes better than where the text is, so its word is taken for the difference
+        to the text that was edited, whose own cosine the encoder has told.
+        """
+        if self.screen is None:
+            return proposals
+        known = [hypothesis.tokens for target in targets for hypothesis in target.beam]
+        rows = [*known, *(edit.tokens for edits in proposals for edit in edits)]
+        vectors, chosen, first, start = self.screen.vectors(rows), list[list[Edit]](), 0, len(known)
+        for target, edits in zip(targets, proposals, strict=True):
+            of_beam = vectors[first : first + len(target.beam)] @ target.vector  # (beam,)
+            offsets = {
+                hypothesis.tokens: hypothesis.cosine - float(seen)
+                for hypothesis, seen in zip(target.beam, of_beam, strict=True)
+            }
+            usual = max(offsets.values(), default=0.0)
+            seen = vectors[start : start + len(edits)] @ target.vector  # (edits,)
+            expected = [
+                float(cosine) + offsets.get(edit.parent or (), usual) for edit, cosine in zip(edits, seen, strict=True)
+            ]
+            first, start = first + len(target.beam), start + len(edits)
+            room = min(self.options.tries, self._room(target))
+            best = sorted(range(len(edits)), key=lambda number: -expected[number])[: room - room // UNSCREENED_SHARE]
+            rest = [number for number in range(len(edits)) if number not in set(best)]
+            rest = rest[:: max(1, len(rest) // max(1, room - len(best)))][: room - len(best)]
+            chosen.append([edits[number] for number in [*best, *rest]])
+        return chosen
+
     def _is_allowed(self, target: Target, tokens: Row) -> bool:
         return 0 < len(tokens) <= self.denoiser.length and tokens not in target.seen
 
+    def _room(self, target: Target) -> int:
+        """Calls that are left for a vector's edits; a search of some size keeps those back that verify."""
+        budget = self.options.budget
+        return max(0, budget - target.calls - (VERIFYING_CALLS if budget >= LEAST_WITH_RESERVE else 0))
+
     def _score(self, targets: list[Target], proposals: list[list[Edit]]) -> None:
         """Embed all proposals in the same calls, and take in what came out."""
-        spent = [
-            edits[: max(0, self.options.budget - target.calls)]
-            for target, edits in zip(targets, proposals, strict=True)
-        ]
-        vectors = self._ask([edit.tokens for edits in spent for edit in edits])
+        spent = [edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)]
+        vectors = self.scorer.vectors([edit.tokens for edits in spent for edit in edits])
         start = 0
         for target, edits in zip(targets, spent, strict=True):
             values = vectors[start : start + len(edits)]
             start += len(edits)
-            target.calls += len(edits)
-            if len(values):
-                cosines = np.nan_to_num(values @ target.vector, nan=-1.0)
-                self._take(target, edits, cosines.tolist())
-        self._verify([target for target in targets if target.cosine >= 1 - NEARLY])
+            answered = np.isfinite(values).all(axis=1)
+            target.calls += int(answered.sum())
+            target.seen |= {edit.tokens for edit in edits}
+            cosines = (values @ target.vector)[answered].tolist()
+            self._take(target, [edit for edit, known in zip(edits, answered, strict=True) if known], cosines)
+        if self.scorer.is_encoder:
+            self._verify([target for target in targets if target.cosine >= 1 - NEARLY])
         for target in targets:
-            if target.calls >= self.options.budget or self.failure is not None:
+            if not self._room(target) or self.scorer.failure is not None:
                 target.is_done = True
-
-    def _ask(self, rows: list[Row], exactly: bool = False) -> np.ndarray:
-        """Vectors of texts, none of them once the encoder has failed."""
-        if not rows or self.failure is not None:
-            return np.zeros((0, 0), dtype=np.float32)
-        try:
-            return self.scorer.exact_vectors(rows) if exactly else self.scorer.vectors(rows)
-        except EncoderError as error:
-            self.failure = str(error)
-            log.warning("the encoder answers no more, so the search ends with what it has: %s", error)
-            return np.zeros((0, 0), dtype=np.float32)
 
     def _verify(self, nearly: list[Target]) -> None:
         """Whether a text that seems to be the one is it, by a second and exact call."""
@@ -273,17 +308,17 @@ class Search:
             and target.calls + VERIFYING_CALLS <= self.options.budget
         ]  # fmt: skip
         rows = [tokens for _, tokens in doubtful]
-        screened, exact = self._ask(rows), self._ask(rows, exactly=True)
-        for (target, tokens), quickly, surely in zip(doubtful, screened, exact, strict=False):
-            target.calls, target.checked = target.calls + VERIFYING_CALLS, tokens
-            if float(surely @ target.vector) >= 1 - min(NEARLY, noise_between(quickly, surely)):
+        screened, exact = self.scorer.vectors(rows), self.scorer.exact_vectors(rows)
+        for (target, tokens), quickly, surely in zip(doubtful, screened, exact, strict=True):
+            answers = int(np.isfinite(quickly).all()) + int(np.isfinite(surely).all())
+            target.calls, target.checked = target.calls + answers, tokens
+            if answers == VERIFYING_CALLS and surely @ target.vector >= 1 - min(NEARLY, noise_between(quickly, surely)):
                 target.is_verified = target.is_done = True
 
     def _take(self, target: Target, edits: list[Edit], cosines: list[float]) -> None:
         of_parent = {hypothesis.tokens: hypothesis.cosine for hypothesis in target.beam}
         found, better = [], dict[Row, list[Hypothesis]]()
         for edit, cosine in zip(edits, cosines, strict=True):
-            target.seen.add(edit.tokens)
             target.tried[edit.kind] += 1
             hypothesis = Hypothesis(edit.tokens, cosine, edit.likelihood, edit.kind, edit.parent, edit.family)
             found.append(hypothesis)
@@ -293,9 +328,9 @@ class Search:
         for parent, children in better.items():
             children.sort(key=lambda child: -child.cosine)
             target.waiting += combined(parent, children[:COMBINED])
-        if target.best is not None and np.isnan(target.best.cosine):
-            target.best = None
-        target.take(found, self.options.beam, self.options.likelihood_weight)
+        target.take(found, self.options.beam, self.likelihood_weight)
+        if self.scorer.is_encoder:
+            target.prefer(target.beam + found, 0.0)
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)

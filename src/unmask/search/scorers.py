@@ -1,22 +1,25 @@
-"""What tells the search how near a text's vector is: the encoder itself, every call counted."""
+"""What tells the search how near a text's vector is: the encoder itself, or a surrogate that never asks it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
-from unmask.errors import EncoderError
+from unmask.encoders.slopes import CALLS_PER_TEXT, read_gradient
+from unmask.errors import BudgetExhausted, EncoderError
+from unmask.runtime import autocast
 from unmask.search.ground import Slope
 from unmask.search.hypotheses import Row, by_length
 
 if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
     from unmask.encoders.base import Encoder
-    from unmask.encoders.slopes import EncoderSlopes
+    from unmask.encoders.slopes import EncoderSlopes, TextSlope
+    from unmask.search.surrogate import Surrogate
     from unmask.text.tokens import TextTokenizer
 
 log = logging.getLogger(__name__)
@@ -26,17 +29,27 @@ LEAST_NOISE = 1e-4
 # A text's own noise is known from two answers; others may be a few times as far apart.
 NOISE_MARGIN = 4.0
 BEST_BY_SLOPE = 8
+TEXTS_AT_ONCE = 256
+# Texts that fail one after the other, each asked alone, before the encoder is taken to be gone.
+FAILURES_ALONE = 3
 
 
 class Scorer(Protocol):
-    """Texts in, unit vectors out."""
+    """Texts in, vectors out: of unit length, or shorter where the scorer is not sure."""
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether its vectors are the encoder's own, so that each is a call, and a text can be verified."""
 
     @property
     def calls_of_slope(self) -> int:
         """Encoder calls that one text's slope costs; 0 where there is none to be had."""
 
+    failure: str | None  # why it answers no more
+    likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
+
     def vectors(self, rows: Sequence[Row]) -> np.ndarray:
-        """(rows, dimension) float32, of unit length"""
+        """(rows, dimension) float32; NaN for texts without an answer, which are not counted as calls."""
 
     def exact_vectors(self, rows: Sequence[Row]) -> np.ndarray:
         """The same as exactly as can be, for texts that seem to be the one that is looked for."""
@@ -48,6 +61,9 @@ class Scorer(Protocol):
 class EncoderScorer:
     """The encoder that made the vectors."""
 
+    is_encoder = True
+    likelihood_weight = 0.05
+
     def __init__(self, encoder: Encoder, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
         if encoder.dimension != denoiser.dimension:
             raise EncoderError(
@@ -55,55 +71,129 @@ class EncoderScorer:
                 f"{denoiser.dimension}-d ones; give the encoder that the model was trained for"
             )
         self.encoder, self.tokenizer = encoder, tokenizer
+        self.failure: str | None = None
         self._slopes = self._find_slopes(denoiser)
 
     @property
     def calls_of_slope(self) -> int:
-        from unmask.encoders.slopes import CALLS_PER_TEXT
-
         return CALLS_PER_TEXT if self._slopes is not None else 0
 
     def vectors(self, rows: Sequence[Row]) -> np.ndarray:
-        found = np.zeros((len(rows), self.encoder.dimension), dtype=np.float32)
+        found = np.full((len(rows), self.encoder.dimension), np.nan, dtype=np.float32)
         for numbers in by_length(rows):
-            found[numbers] = self._embed([rows[number] for number in numbers])
-        return unit(found)
+            found[numbers] = self._ask([rows[number] for number in numbers], self.encoder.encode)
+        return found
 
     def exact_vectors(self, rows: Sequence[Row]) -> np.ndarray:
-        encode = getattr(self.encoder, "encode_exactly", self.encoder.encode)
-        return unit(encode(self.tokenizer.decode_all(rows)))
+        return self._ask(rows, getattr(self.encoder, "encode_exactly", self.encoder.encode))
+
+    def _ask(self, rows: Sequence[Row], encode: Callable[[list[str]], np.ndarray]) -> np.ndarray:
+        """Vectors of texts; where the encoder fails, of each half of them, so that one text does not cost them all."""
+        found = np.full((len(rows), self.encoder.dimension), np.nan, dtype=np.float32)
+        left, alone = [(0, len(rows))] if len(rows) else [], 0
+        while left and self.failure is None:
+            start, end = left.pop()
+            try:
+                found[start:end] = unit(encode(self.tokenizer.decode_all(rows[start:end])))
+                alone = 0
+            except EncoderError as error:
+                alone += end - start == 1
+                if alone >= FAILURES_ALONE or isinstance(error, BudgetExhausted):
+                    self.failure = str(error)
+                    log.warning("the encoder answers no more, so the search ends with what it has: %s", error)
+                elif end - start == 1:
+                    log.warning("encoder '%s' has no vector for one of the texts: %s", self.encoder.name, error)
+                else:
+                    log.warning("encoder '%s' failed and is asked again: %s", self.encoder.name, error)
+                    middle = (start + end) // 2
+                    left += [(middle, end), (start, middle)]
+        return found
 
     def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:
         if self._slopes is None:
             return [None] * len(rows)
-        found: list[Slope | None] = [None] * len(rows)
-        for numbers in by_length(rows):
-            chosen = [rows[number] for number in numbers]
-            own = [np.tile(np.array(row), (len(row), 1)) for row in chosen]
-            asked = [np.concatenate([likely[n], of_own], axis=1) for n, of_own in zip(numbers, own, strict=True)]
-            texts = self.tokenizer.decode_all(chosen)
-            read = self._slopes(chosen, texts, targets[numbers], asked, BEST_BY_SLOPE)
-            for number, slope in zip(numbers, read, strict=True):
-                if slope is not None:
-                    kept = likely[number].shape[1]
-                    parts = slope.of_asked[:, :kept], slope.of_asked[:, kept:]
-                    found[number] = Slope(slope.best_tokens, slope.best_gains, *parts)
-        return found
+        return slopes_by_length(rows, targets, likely, self._read_slopes)
 
-    def _embed(self, rows: Sequence[Row]) -> np.ndarray:
-        texts = self.tokenizer.decode_all(rows)
-        try:
-            return self.encoder.encode(texts)
-        except EncoderError as error:
-            log.warning("encoder '%s' failed once and is asked again: %s", self.encoder.name, error)
-            return self.encoder.encode(texts)
+    def _read_slopes(self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray]) -> Sequence[TextSlope | None]:
+        assert self._slopes is not None
+        return self._slopes(rows, self.tokenizer.decode_all(rows), targets, asked, BEST_BY_SLOPE)
 
     def _find_slopes(self, denoiser: Denoiser) -> EncoderSlopes | None:
         from unmask.encoders.slopes import slopes_of
 
-        forbidden = ~torch.isfinite(denoiser.output_bias().detach().cpu())
-        forbidden[denoiser.pad_id] = True
-        return slopes_of(self.encoder, self.tokenizer.vocabulary, forbidden)
+        return slopes_of(self.encoder, self.tokenizer.vocabulary, forbidden_tokens(denoiser))
+
+
+class SurrogateScorer:
+    """A surrogate in the encoder's place: nothing it says costs a call, and nothing it says is proof."""
+
+    is_encoder = False
+    likelihood_weight = 0.15
+    calls_of_slope = CALLS_PER_TEXT
+    failure: str | None = None
+
+    def __init__(self, surrogate: Surrogate, denoiser: Denoiser, dtype: torch.dtype = torch.float32) -> None:
+        self.surrogate, self.device, self._dtype = surrogate.to(denoiser.device), denoiser.device, dtype
+        table = surrogate.backbone.table.detach()
+        self._table = table.T.to(dtype)  # (hidden, vocabulary)
+        self._forbidden = forbidden_tokens(denoiser).to(table.device)
+
+    def vectors(self, rows: Sequence[Row]) -> np.ndarray:
+        found = np.zeros((len(rows), self.surrogate.dimension), dtype=np.float32)
+        for numbers in by_length(rows):
+            for start in range(0, len(numbers), TEXTS_AT_ONCE):
+                part = numbers[start : start + TEXTS_AT_ONCE]
+                ids = torch.tensor([rows[number] for number in part], device=self.device)
+                with torch.no_grad(), autocast(self.device, self._dtype):
+                    found[part] = self.surrogate(ids).float().cpu().numpy()
+        return found
+
+    def exact_vectors(self, rows: Sequence[Row]) -> np.ndarray:
+        return self.vectors(rows)
+
+    def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:
+        return slopes_by_length(rows, targets, likely, self._read_slopes)
+
+    def _read_slopes(self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray]) -> Sequence[TextSlope | None]:
+        found: list[TextSlope | None] = []
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            ids = torch.tensor(rows[start : start + TEXTS_AT_ONCE], device=self.device)
+            wanted = torch.from_numpy(targets[start : start + TEXTS_AT_ONCE]).to(self.device)
+            nudge = torch.zeros((*ids.shape, self.surrogate.shape.hidden), device=self.device, requires_grad=True)
+            with torch.enable_grad(), autocast(self.device, self._dtype):
+                (gradient,) = torch.autograd.grad((self.surrogate(ids, nudge) * wanted).sum(), nudge)
+            found += [
+                read_gradient(of_row, self._table, self._forbidden, asked[start + place], BEST_BY_SLOPE)
+                for place, of_row in enumerate(gradient)
+            ]
+        return found
+
+
+Reading = Callable[[list[Row], np.ndarray, list[np.ndarray]], Sequence["TextSlope | None"]]
+
+
+def slopes_by_length(
+    rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], read: Reading
+) -> list[Slope | None]:
+    """Slopes of texts, those of one length together, asked of the likely tokens and of the text's own."""
+    found: list[Slope | None] = [None] * len(rows)
+    for numbers in by_length(rows):
+        chosen = [rows[number] for number in numbers]
+        own = [np.tile(np.array(row), (len(row), 1)) for row in chosen]
+        asked = [np.concatenate([likely[n], of_own], axis=1) for n, of_own in zip(numbers, own, strict=True)]
+        for number, slope in zip(numbers, read(chosen, targets[numbers], asked), strict=True):
+            if slope is not None:
+                kept = likely[number].shape[1]
+                parts = slope.of_asked[:, :kept], slope.of_asked[:, kept:]
+                found[number] = Slope(slope.best_tokens, slope.best_gains, *parts)
+    return found
+
+
+def forbidden_tokens(denoiser: Denoiser) -> torch.Tensor:
+    """Tokens that no text holds; (vocabulary,) bool."""
+    forbidden = ~torch.isfinite(denoiser.output_bias().detach().cpu())
+    forbidden[denoiser.pad_id] = True
+    return forbidden
 
 
 def noise_between(screened: np.ndarray, exact: np.ndarray) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from unmask.decoding import DecodeOptions
+from unmask.decoding.options import require
 from unmask.records import DecodeStep
 from unmask.search.hypotheses import Row, Target
 from unmask.search.loop import Search
@@ -33,23 +34,29 @@ def search(
     schedule: Schedule | None = None,
     dtype: torch.dtype | None = None,
     together: int = TOGETHER,
+    beginnings: Sequence[Row] | None = None,
+    screen: Scorer | None = None,
 ) -> Iterator[DecodeStep]:
     """Search for vectors (batch, dimension); each step holds the best text of every row so far.
 
-    A row whose turn has not come is masked. Rows come out the same whatever else is searched for beside them.
+    A row whose turn has not come is masked. Rows come out the same whatever else is searched for beside them. Each row
+    may be given a text to begin with, instead of the denoiser's first drafts. `screen` is a cheaper scorer that chooses
+    which edits are worth the scorer's own answer.
     """
+    require(together >= 1, "together", together, "at least 1")
     options = options or SearchOptions()
     keys = list(range(len(vectors)) if row_keys is None else row_keys)
-    running = Search(denoiser, scorer, options, decode_options or DecodeOptions(), schedule, dtype)
+    running = Search(denoiser, scorer, options, decode_options or DecodeOptions(), schedule, dtype, screen)
     shown = np.full((len(vectors), denoiser.length), denoiser.mask_id, dtype=np.int64)
-    step, waves = 0, -(-len(vectors) // max(together, 1))
+    step, waves = 0, -(-len(vectors) // together)
     while running.active or len(running.targets) < len(vectors):
         if running.active:
             running.advance()
         room = together - len(running.active)
         joined = len(running.targets)
         if room > 0 and joined < len(vectors):
-            running.join(vectors[joined : joined + room], keys[joined : joined + room])
+            part = slice(joined, joined + room)
+            running.join(vectors[part], keys[part], None if beginnings is None else beginnings[part])
         step += 1
         record = _record(running, shown, step, max(step, waves * (options.rounds + 1)))
         shown = record.tokens.numpy()
@@ -60,14 +67,18 @@ def _record(running: Search, before: np.ndarray, step: int, total: int) -> Decod
     denoiser, rows = running.denoiser, len(before)
     tokens = np.full((rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
     confidence = torch.zeros(tokens.shape)
-    numbers: dict[str, list[float]] = {"passes": [0] * rows, "calls": [0] * rows, "cosine": [float("nan")] * rows}
+    numbers: dict[str, list[float]] = {
+        "passes": [0] * rows, "calls": [0] * rows, "compared": [0] * rows, "cosine": [float("nan")] * rows,
+    }  # fmt: skip
     verified = [False] * rows
     for target in running.targets:
         row, text = target.number, () if target.best is None else target.best.tokens
         tokens[row] = [*text, *[denoiser.pad_id] * (denoiser.length - len(text))]
         confidence[row, : len(text)] = torch.tensor(_sureness(target, text))
-        numbers["passes"][row], numbers["calls"][row] = target.passes, target.calls
-        numbers["cosine"][row], verified[row] = target.cosine, target.is_verified
+        numbers["compared"][row] = target.calls
+        numbers["passes"][row], verified[row] = target.passes, target.is_verified
+        if running.scorer.is_encoder:  # what a surrogate believes is neither a call nor a cosine
+            numbers["calls"][row], numbers["cosine"][row] = target.calls, target.cosine
     return DecodeStep(
         step=step,
         total_steps=total,
@@ -78,6 +89,7 @@ def _record(running: Search, before: np.ndarray, step: int, total: int) -> Decod
         encoder_calls=torch.tensor(numbers["calls"], dtype=torch.int64),
         cosine=torch.tensor(numbers["cosine"]),
         is_verified=torch.tensor(verified, dtype=torch.bool),
+        compared_texts=torch.tensor(numbers["compared"], dtype=torch.int64),
     )
 
 

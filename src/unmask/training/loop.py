@@ -22,7 +22,7 @@ from unmask.training.data import Batch
 from unmask.training.optimizer import set_learning_rate
 from unmask.training.phases import rate_of_step
 from unmask.training.run import Event, Run, prepare_run
-from unmask.training.state import Progress, has_state, load_state, save_state
+from unmask.training.state import Progress, check_fresh, has_state, load_state, save_state
 from unmask.training.step import LossParts
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ def train(
 ) -> Path:
     """Train until the recipe's end; returns the run's folder. Ctrl-C and SIGTERM save first."""
     out = make_folder(out)
-    if has_state(out / "state") and not resume:
-        raise CheckpointError(
-            f"{out} holds a training run already; go on with --resume, or give another --out (nothing was changed)"
-        )
+    check_fresh(out, resume)
     with only_run_in(out):
         run = prepare_run(recipe, pairs_folder, out, device, on_event)
         if resume and has_state(out / "state"):

@@ -57,6 +57,14 @@ def has_state(folder: Path) -> bool:
     return (folder / POINTER).is_file()
 
 
+def check_fresh(out: Path, resume: bool) -> None:
+    """Complain about a folder whose run would be overwritten."""
+    if has_state(out / "state") and not resume:
+        raise CheckpointError(
+            f"{out} holds a training run already; go on with --resume, or give another --out (nothing was changed)"
+        )
+
+
 def load_state(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage, recipe_hash: str
 ) -> Progress:

@@ -16,7 +16,7 @@ from unmask.benchmark.publishing.results import Result, write_rows
 from unmask.errors import InputError, MissingExtra
 from unmask.records import Interval
 
-NAMES = ("token_accuracy", "token_f1", "rouge_l", "cosine", "fill_in", "seconds_per_vector", *KINDS)
+NAMES = ("exact_match", "token_accuracy", "token_f1", "rouge_l", "cosine", "fill_in", "seconds_per_vector", *KINDS)
 
 
 def line(table: str, label: str, height: float, numbers: dict | None = None, **details: object) -> Result:
@@ -46,6 +46,15 @@ def results() -> dict[str, list[Result]]:
         "cost": [
             line("cost", name, 0.1 / size, {"batch": size}) for name in ("euler", "two_stage") for size in (1, 256)
         ],
+        "search": [
+            line(
+                "search", name, 0.1 * most**0.2, {"compared": most, "seconds_per_vector": most / 500}, group="compared"
+            )
+            for name in ("search, encoder", "best of N drafts, encoder")
+            for most in (0, 16, 400)
+        ],
+        "search-ablation": [line("search-ablation", name, 0.5) for name in ("everything", "without swap")],
+        "search-order": [line("search-order", name, 0.5) for name in ("6 to 12 tokens", "13 to 20 tokens")],
     }
 
 

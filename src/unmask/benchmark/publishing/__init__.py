@@ -18,6 +18,9 @@ TABLES: Registry[Any] = Registry(
         Entry("conditioning", f"{__name__}.conditioning:TABLE", "Trains with other conditioning, and compares."),
         Entry("breakdown", f"{__name__}.breakdown:TABLE", "By length, domain and word frequency; calibration."),
         Entry("cost", f"{__name__}.cost:TABLE", "Parameters, passes and seconds for each decoder."),
+        Entry("search", f"{__name__}.searching:CURVES", "Recovery against compared texts, by scorer and length."),
+        Entry("search-ablation", f"{__name__}.searching:PARTS", "The search without each kind of edits."),
+        Entry("search-order", f"{__name__}.searching:ORDERS", "From the right words, scrambled, back to the text."),
         Entry("examples", f"{__name__}.examples:TABLE", "Twenty texts picked by seed, and what came back."),
     ],
 )

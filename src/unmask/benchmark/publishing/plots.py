@@ -209,6 +209,37 @@ def _cost(figure: Any, results: Sequence[Result]) -> None:
     axes.legend(frameon=False)
 
 
+def _search(figure: Any, results: Sequence[Result]) -> None:
+    """Recovery against compared texts and against seconds; a strategy is a line."""
+    curves = [result for result in results if result.details["group"] == "compared"]
+    panels = figure.subplots(2, 2)
+    figure.set_size_inches(11, 8)
+    beside = {"compared": "compared texts", "seconds_per_vector": "seconds per vector"}
+    for row, (number, below) in zip(panels.T, beside.items(), strict=True):
+        for axes, name in zip(row, ("token_f1", "exact_match"), strict=True):
+            for place, label in enumerate(dict.fromkeys(result.label for result in curves)):
+                held = [result for result in curves if result.label == label]
+                xs = [max(result.numbers[number], NEARLY_NOTHING[number]) for result in held]
+                look = {"label": _plain(label), "color": COLOURS[place % len(COLOURS)], "marker": "o"}
+                _points(axes, xs, [result.metrics[name] for result in held], 100, **look)
+            axes.set(xscale="log", xlabel=below, title=COLUMNS[name][0])
+    panels[0, 0].legend(frameon=False)
+
+
+def _search_parts(figure: Any, results: Sequence[Result]) -> None:
+    axes = figure.subplots()
+    _bars(axes, results, _names("token_f1", "exact_match", "rouge_l"))
+    axes.set_title("What the search finds without each of its parts")
+
+
+def _search_order(figure: Any, results: Sequence[Result]) -> None:
+    axes = figure.subplots()
+    _bars(axes, results, _names("token_accuracy", "exact_match", "rouge_l"))
+    axes.set_title("From the right words, scrambled")
+
+
+# Where a line without any comparison stands on a logarithmic axis.
+NEARLY_NOTHING = {"compared": 1.0, "seconds_per_vector": 1e-3}
 PICTURES: dict[str, Callable[[Any, Sequence[Result]], None]] = {
     "decoders": _decoders,
     "remask": _remask,
@@ -217,4 +248,7 @@ PICTURES: dict[str, Callable[[Any, Sequence[Result]], None]] = {
     "conditioning": _conditioning,
     "breakdown": _breakdown,
     "cost": _cost,
+    "search": _search,
+    "search-ablation": _search_parts,
+    "search-order": _search_order,
 }

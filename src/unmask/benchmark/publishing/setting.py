@@ -17,6 +17,7 @@ from unmask.benchmark.publishing.results import Result
 from unmask.decoding import DEFAULT_DECODER, DecodeOptions
 from unmask.errors import InputError, UnknownName
 from unmask.registry import nearest_name
+from unmask.search import SearchOptions
 
 if TYPE_CHECKING:
     from unmask.attacks.base import Attack
@@ -67,6 +68,7 @@ class Setting:
     recipe: str = "minilm"  # the tables that train: what they vary
     overrides: tuple[str, ...] = ()
     rows: int = 100_000  # training rows of each variant
+    budget: int = SearchOptions.budget  # the tables of the search: texts compared with each vector
     on_progress: Progress = no_progress
 
     @property
@@ -99,6 +101,8 @@ class Setting:
             raise InputError(f"limit is {self.limit}, expected at least 1; leave it out to take every text")
         if self.rows < 1:
             raise InputError(f"rows is {self.rows}, expected at least 1; give the training rows of each variant")
+        if self.budget < 1:
+            raise InputError(f"budget is {self.budget}, expected at least 1; give the texts compared with each vector")
         if self.perplexity == NGRAM and self.pairs is None:
             raise InputError("perplexity under the n-gram model needs the training text; give it with --pairs DIR")
 

@@ -1,0 +1,263 @@
+"""The search, as curves: how much comes back after so many compared texts, and what each kind of edits is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from unmask.benchmark.held_out import embed
+from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_cells, notes, number, present
+from unmask.benchmark.publishing.results import Result
+from unmask.benchmark.publishing.setting import Opened, Setting, Table
+from unmask.decoding import DEFAULT_DECODER
+from unmask.errors import CheckpointError, InputError
+from unmask.metrics.bootstrap import intervals_of_means
+from unmask.metrics.text import score_rows
+from unmask.metrics.vectors import cosine
+from unmask.runtime import stream_for
+from unmask.search import SearchOptions
+from unmask.search.options import EDITS, ENCODER, KINDS, SURROGATE
+from unmask.search.stream import TOGETHER
+from unmask.search.stream import search as search_for
+
+if TYPE_CHECKING:
+    from unmask.records import DecodeStep
+    from unmask.search.hypotheses import Row
+    from unmask.search.scorers import Scorer
+
+SEARCH, ABLATION, ORDER = "search", "search-ablation", "search-order"
+# Texts shorter than this say too little to be told from others.
+SHORTEST = 6
+EMBEDDED_TOGETHER = 256
+LENGTHS = ((6, 12), (13, 20), (21, 32))
+MARKS = (16, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
+METRICS = ("token_accuracy", "token_f1", "exact_match", "rouge_l", "cosine")
+
+
+@dataclass(frozen=True)
+class Strategy:
+    label: str
+    options: SearchOptions
+
+
+def strategies(budget: int) -> list[Strategy]:
+    whole = SearchOptions(budget=budget)
+    # Drafts, others, and again others: what an encoder is worth to somebody who only chooses.
+    drafts = replace(whole, without=EDITS, restarts=budget, rounds=2 * budget)
+    return [
+        Strategy("search, encoder", whole),
+        Strategy("best of N drafts, encoder", drafts),
+        Strategy("search, surrogate", replace(whole, scorer=SURROGATE)),
+        Strategy("best of N drafts, surrogate", replace(drafts, scorer=SURROGATE)),
+    ]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The held-out texts that are searched for."""
+
+    ids: list[list[int]]
+    vectors: np.ndarray  # (texts, dimension)
+    counts: dict[str, int]
+
+
+def long_enough(opened: Opened) -> Texts:
+    held_out = opened.held_out
+    kept = [place for place, ids in enumerate(held_out.ids) if len(ids) >= SHORTEST]
+    if not kept:
+        raise InputError(f"no text has {SHORTEST} tokens or more, expected at least one; give other --texts")
+    counts = {
+        "given": held_out.given, "cut": held_out.cut, "with_unknown": held_out.with_unknown, "empty": held_out.empty,
+        "too_short": len(held_out.ids) - len(kept),
+    }  # fmt: skip
+    return Texts([list(held_out.ids[place]) for place in kept], held_out.vectors[kept], counts)
+
+
+@dataclass
+class Curve:
+    """What was held of every text after so many comparisons, and when."""
+
+    marks: tuple[int, ...]
+    found: np.ndarray  # (marks, texts, length) token ids
+    seconds: np.ndarray  # (marks, texts)
+    calls: np.ndarray  # (texts,) at the end
+    verified: np.ndarray  # (texts,) bool
+
+
+def trace(
+    opened: Opened, texts: Texts, options: SearchOptions, scorer: Scorer, beginnings: Sequence[Row] | None = None
+) -> Curve:
+    """Search for all texts, as many together as the search takes, and note every mark that is passed."""
+    inverter, count = opened.inverter, len(texts.ids)
+    marks = (*(mark for mark in MARKS if mark < options.budget), options.budget)
+    length = inverter.denoiser.length
+    curve = Curve(
+        marks, np.full((len(marks), count, length), inverter.tokenizer.pad_id), np.zeros((len(marks), count)),
+        np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool),
+    )  # fmt: skip
+    stage = f"searching ({options.scorer})"
+    opened.setting.on_progress(stage, 0, count)
+    for start in range(0, count, TOGETHER):
+        part = slice(start, min(start + TOGETHER, count))
+        rows = range(part.start, part.stop)
+        began = time.perf_counter()
+        for step in search_for(
+            inverter.denoiser, scorer, torch.from_numpy(texts.vectors[part]), options, opened.setting.options, rows,
+            inverter.schedule, inverter.dtype, beginnings=None if beginnings is None else beginnings[part],
+            screen=inverter.screen(options.scorer),
+        ):  # fmt: skip
+            _note(curve, part, step, (time.perf_counter() - began) / len(rows))
+        opened.setting.on_progress(stage, part.stop, count)
+    return curve
+
+
+def _note(curve: Curve, part: slice, step: DecodeStep, seconds: float) -> None:
+    """A text counts at every mark that its comparisons have not yet passed."""
+    assert step.compared_texts is not None and step.is_verified is not None
+    compared = step.compared_texts.numpy()
+    grew = compared > curve.calls[part]
+    for place, mark in enumerate(curve.marks):
+        within = compared <= mark
+        curve.found[place, part][within] = step.tokens.numpy()[within]
+        curve.seconds[place, part][within & grew] = seconds
+    curve.calls[part], curve.verified[part] = compared, step.is_verified.numpy()
+
+
+def scored(opened: Opened, texts: Texts, found: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics of every text, its cosine by the encoder whatever the search was told."""
+    tokenizer = opened.inverter.tokenizer
+    rows = [[token for token in row if token != tokenizer.pad_id] for row in found.tolist()]
+    columns = score_rows(texts.ids, rows)
+    vectors = embed(opened.inverter.encoder(), tokenizer.decode_all(rows), EMBEDDED_TOGETHER)
+    return {name: columns[name] for name in METRICS if name in columns} | {"cosine": cosine(texts.vectors, vectors)}
+
+
+def measure_curves(setting: Setting) -> Iterator[Result]:
+    opened = setting.open()
+    texts = long_enough(opened)
+    yield _without_scorer(setting, opened, texts)
+    for strategy in strategies(setting.budget):
+        try:
+            scorer = opened.inverter.scorer(strategy.options.scorer)
+        except CheckpointError:
+            if strategy.options.scorer == ENCODER:
+                raise
+            continue  # this model has no surrogate
+        curve = trace(opened, texts, strategy.options, scorer)
+        for place, mark in enumerate(curve.marks):
+            details = _details(opened, texts, strategy, "compared", mark)
+            columns = scored(opened, texts, curve.found[place])
+            numbers = {
+                "compared": float(np.minimum(curve.calls, mark).mean()), "most": mark,
+                "seconds_per_vector": float(curve.seconds[place].mean()),
+            }  # fmt: skip
+            yield _result(setting, SEARCH, strategy.label, columns, numbers, details)
+        final = scored(opened, texts, curve.found[-1]) | {"verified": curve.verified.astype(float)}
+        yield from _by_length(setting, opened, texts, strategy, final)
+
+
+def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> Result:
+    """What the usual decoder gives, which compares nothing."""
+    began = time.perf_counter()
+    answers = opened.inverter.invert(texts.vectors, options=setting.options)
+    seconds = (time.perf_counter() - began) / len(texts.ids)
+    length, pad_id = opened.inverter.denoiser.length, opened.inverter.tokenizer.pad_id
+    found = np.array([[*row.token_ids, *[pad_id] * (length - len(row.token_ids))] for row in answers])
+    details = {**opened.details, "texts": texts.counts, "group": "compared", "steps": setting.options.steps}
+    numbers = {"compared": 0.0, "most": 0, "seconds_per_vector": seconds}
+    return _result(setting, SEARCH, f"{DEFAULT_DECODER}, no scorer", scored(opened, texts, found), numbers, details)
+
+
+def _by_length(
+    setting: Setting, opened: Opened, texts: Texts, strategy: Strategy, columns: dict[str, np.ndarray]
+) -> Iterator[Result]:
+    sizes = np.array([len(ids) for ids in texts.ids])
+    for least, most in LENGTHS:
+        chosen = (sizes >= least) & (sizes <= most)
+        if chosen.any():
+            details = _details(opened, texts, strategy, "length", f"{least} to {most}")
+            yield _result(setting, SEARCH, strategy.label, {k: v[chosen] for k, v in columns.items()}, {}, details)
+
+
+def measure_ablation(setting: Setting) -> Iterator[Result]:
+    """The search without one kind of edits after the other."""
+    opened = setting.open()
+    texts, scorer = long_enough(opened), opened.inverter.scorer(ENCODER)
+    for without in ((), *((kind,) for kind in KINDS)):
+        options = SearchOptions(budget=setting.budget, without=without)
+        strategy = Strategy(f"without {without[0]}" if without else "everything", options)
+        curve = trace(opened, texts, options, scorer)
+        columns = scored(opened, texts, curve.found[-1])
+        numbers = {"compared": float(curve.calls.mean()), "seconds_per_vector": float(curve.seconds[-1].mean())}
+        details = _details(opened, texts, strategy, "ablation", strategy.label)
+        yield _result(setting, ABLATION, strategy.label, columns, numbers, details)
+
+
+def measure_order(setting: Setting) -> Iterator[Result]:
+    """From the right words in any order: how often do the rounds bring back the text?"""
+    opened = setting.open()
+    texts, scorer = long_enough(opened), opened.inverter.scorer(ENCODER)
+    beginnings = [
+        tuple(stream_for(setting.seed, 9, row).permutation(ids).tolist()) for row, ids in enumerate(texts.ids)
+    ]
+    options = SearchOptions(budget=setting.budget, restarts=0, patience=SearchOptions().rounds)
+    strategy = Strategy("right words, scrambled", options)
+    curve = trace(opened, texts, options, scorer, beginnings)
+    columns = scored(opened, texts, curve.found[-1])
+    sizes = np.array([len(ids) for ids in texts.ids])
+    for least, most in ((SHORTEST, int(sizes.max())), *LENGTHS):
+        chosen = (sizes >= least) & (sizes <= most)
+        if chosen.any():
+            details = _details(opened, texts, strategy, "length", f"{least} to {most}")
+            numbers = {"compared": float(curve.calls[chosen].mean())}
+            part = {name: values[chosen] for name, values in columns.items()}
+            yield _result(setting, ORDER, f"{least} to {most} tokens", part, numbers, details)
+
+
+def _details(opened: Opened, texts: Texts, strategy: Strategy, group: str, name: Any) -> dict[str, Any]:
+    return {
+        **opened.details, "texts": texts.counts, "search": asdict(strategy.options), "group": group, "name": name,
+        "steps": opened.setting.options.steps,
+    }  # fmt: skip
+
+
+def _result(
+    setting: Setting, table: str, label: str, columns: dict[str, np.ndarray], numbers: dict[str, float],
+    details: dict[str, Any],
+) -> Result:  # fmt: skip
+    n = len(next(iter(columns.values())))
+    return Result(table, label, n, setting.seed, intervals_of_means(columns, setting.seed), numbers, details)
+
+
+def curves_page(results: Sequence[Result]) -> str:
+    curves = [result for result in results if result.details["group"] == "compared"]
+    names = present(curves, METRICS)
+    rows = [
+        [result.label, f"{result.numbers['most']:,}", *metric_cells(result, names),
+         number(result.numbers["seconds_per_vector"], 2)]
+        for result in curves
+    ]  # fmt: skip
+    page = lay_out(["strategy", "compared texts", *headings_of(names), "seconds per vector"], rows, 1)
+    lengths = [result for result in results if result.details["group"] == "length"]
+    rows = [[result.label, result.details["name"], f"{result.n:,}", *metric_cells(result, names)] for result in lengths]
+    by_length = lay_out(["strategy", "tokens", "n", *headings_of(names)], rows, 2)
+    return "\n\n".join([page, by_length, notes(results)])
+
+
+def lines_page(results: Sequence[Result]) -> str:
+    names = present(results, METRICS)
+    rows = [
+        [result.label, f"{result.n:,}", *metric_cells(result, names), number(result.numbers["compared"], 0)]
+        for result in results
+    ]
+    return "\n\n".join([lay_out(["", "n", *headings_of(names), "encoder calls"], rows), notes(results)])
+
+
+CURVES = Table(measure_curves, curves_page)
+PARTS = Table(measure_ablation, lines_page)
+ORDERS = Table(measure_order, lines_page)

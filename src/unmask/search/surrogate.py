@@ -1,0 +1,156 @@
+"""The surrogate: a small network that learned from pairs what vector the encoder gives a text."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from unmask.denoiser.scratch import ScratchTransformer
+from unmask.denoiser.storage import stored_weights, unpack_weights
+from unmask.errors import CheckpointError
+from unmask.files import make_folder, read_json, sha256_of_file, write_by_name, write_json
+from unmask.recipe import ScratchBackbone
+
+if TYPE_CHECKING:
+    from unmask.text.tokens import TextTokenizer
+
+# Beside a checkpoint's own files: the surrogate that was trained for it.
+FOLDER = "surrogate"
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SurrogateShape:
+    """How large a surrogate is."""
+
+    layers: int = 3
+    hidden: int = 256
+    heads: int = 4
+    feed_forward: int = 1024
+    spread: int = 768  # what is averaged over the text is wider than the states, and not linear in them
+    opinions: int = 4  # read from the same states, each taught by its own part of the texts
+
+
+class Surrogate(nn.Module):
+    """Tokens in, several opinions of the text's vector out, each of unit length.
+
+    Where the opinions differ, their mean is short: a text of a kind that was never learnt from then counts as farther
+    from any vector than it seems, which keeps a search from living off the surrogate's errors.
+    """
+
+    def __init__(self, shape: SurrogateShape, vocabulary_size: int, length: int, dimension: int, pad_id: int) -> None:
+        super().__init__()
+        self.shape, self.length, self.dimension, self.pad_id = shape, length, dimension, pad_id
+        section = ScratchBackbone(
+            kind="scratch", layers=shape.layers, hidden=shape.hidden, heads=shape.heads, feed_forward=shape.feed_forward
+        )
+        self.backbone = ScratchTransformer(section, vocabulary_size, length, dropout=0.0)
+        self.backbone.bias.requires_grad_(False)  # of an output that is not used here
+        self.widen = nn.Linear(shape.hidden, shape.spread)
+        self.leave = nn.Linear(shape.spread, shape.opinions * dimension)
+
+    @torch.no_grad()
+    def begin_with(self, table: torch.Tensor) -> None:
+        """Token rows (vocabulary, any width), seen from the directions that they differ in most."""
+        centred = table.float() - table.float().mean(dim=0)
+        directions = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, : self.shape.hidden]  # (width, hidden)
+        rows = centred @ directions
+        scale = self.backbone.tokens.weight.std() / rows.std()
+        self.backbone.tokens.weight[:, : rows.shape[1]] = rows * scale
+
+    def opinions(self, ids: torch.Tensor, nudge: torch.Tensor | None = None) -> torch.Tensor:
+        """(batch, opinions, dimension) for ids (batch, length); `nudge` is added to their rows, for its gradient."""
+        seen = ids != self.pad_id  # (batch, length)
+        states = self.backbone.head(self.backbone(ids, None, None, seen, nudge))  # (batch, length, hidden)
+        wide = nn.functional.gelu(self.widen(states)) * seen[..., None]  # (batch, length, spread)
+        mean = wide.sum(dim=1) / seen.sum(dim=1, keepdim=True)  # (batch, spread)
+        vectors = self.leave(mean).unflatten(1, (self.shape.opinions, self.dimension))
+        return nn.functional.normalize(vectors.float(), dim=-1)
+
+    def forward(self, ids: torch.Tensor, nudge: torch.Tensor | None = None) -> torch.Tensor:
+        """The mean opinion, as short as they are divided; (batch, dimension)."""
+        return self.opinions(ids, nudge).mean(dim=1)
+
+
+def save_surrogate(
+    folder: Path | str,
+    surrogate: Surrogate,
+    tokenizer: TextTokenizer,
+    encoder: dict[str, Any],
+    progress: dict[str, Any],
+    storage: str = "int8",
+) -> None:
+    """Write it, the manifest last."""
+    folder = make_folder(folder)
+    with stored_weights(folder, surrogate.state_dict(), storage) as weights:
+        manifest = {
+            "format": FORMAT,
+            "weights": weights,
+            "shape": asdict(surrogate.shape),
+            "length": surrogate.length,
+            "dimension": surrogate.dimension,
+            "tokenizer": tokenizer.fingerprint,
+            "encoder": encoder,
+            "progress": progress,
+        }
+        write_json(folder / MANIFEST, manifest)
+
+
+def surrogate_files(folder: Path) -> list[Path]:
+    """Every file of the surrogate that lies in a checkpoint's folder; none if there is none."""
+    place = folder / FOLDER
+    if not (place / MANIFEST).is_file():
+        return []
+    return [place / read_json(place / MANIFEST)["weights"]["file"], place / MANIFEST]
+
+
+def copy_surrogate(source: Path, target: Path) -> None:
+    """Take the surrogate of one checkpoint's folder, if it has one, to another's."""
+    for path in surrogate_files(source):
+        copy = make_folder(target / FOLDER) / path.name
+        write_by_name(copy, lambda name, path=path: shutil.copyfile(path, name))  # type: ignore[misc]
+
+
+def load_surrogate(folder: Path | str, tokenizer: TextTokenizer, dimension: int, length: int) -> Surrogate:
+    """A surrogate for a model of this tokenizer, dimension and length."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(
+            f"{folder} holds no surrogate ({MANIFEST} is missing); train one with unmask train-surrogate, or search "
+            "with --scorer encoder"
+        )
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise CheckpointError(
+            f"the surrogate in {folder} has format {manifest.get('format')}, this version reads {FORMAT}; train it "
+            "again"
+        )
+    held = (manifest["dimension"], manifest["length"], manifest["tokenizer"][:12])
+    wanted = (dimension, length, tokenizer.fingerprint[:12])
+    if held != wanted:
+        raise CheckpointError(
+            f"the surrogate in {folder} is for another model (dimension, length, tokenizer: {held}, expected "
+            f"{wanted}); train one for this model with unmask train-surrogate"
+        )
+    path = folder / manifest["weights"]["file"]
+    if not path.is_file() or sha256_of_file(path) != manifest["weights"]["sha256"]:
+        raise CheckpointError(f"{path} is missing or damaged; copy the whole folder again")
+    surrogate = Surrogate(
+        SurrogateShape(**manifest["shape"]), tokenizer.vocabulary_size, length, dimension, tokenizer.pad_id
+    )
+    try:
+        surrogate.load_state_dict(unpack_weights(load_file(str(path))))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the weights in {path} do not fit their manifest ({str(error).splitlines()[0]}); train it again"
+        ) from error
+    return surrogate.eval().requires_grad_(False)

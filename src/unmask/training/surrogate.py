@@ -1,0 +1,203 @@
+"""Teaching a surrogate, from the pairs that the inverter was trained on, what vector the encoder gives a text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from unmask.denoiser.checkpoint import load_checkpoint
+from unmask.errors import InterruptedRun, PairsError
+from unmask.files import make_folder, sha256_of_json
+from unmask.recipe import OptimizerSection
+from unmask.runtime import autocast, choose_device, choose_dtype, keep_freed_memory
+from unmask.search.surrogate import Surrogate, SurrogateShape, save_surrogate
+from unmask.training.data import BatchSource, load_rows
+from unmask.training.journal import Journal
+from unmask.training.loop import only_run_in, stop_on_signals
+from unmask.training.optimizer import MovingAverage, build_optimizer, learning_rate, set_learning_rate
+from unmask.training.state import Progress, check_fresh, has_state, load_state, save_state
+
+if TYPE_CHECKING:
+    from unmask.denoiser.checkpoint import Checkpoint
+    from unmask.pairs.dataset import PairsDataset
+
+# Batches whose rows are sorted by length together: none is much longer than its texts.
+LENGTH_POOL = 16
+AVERAGE = 0.998
+
+
+@dataclass(frozen=True)
+class SurrogateTraining:
+    """Everything that decides what comes out, beside the model and the pairs."""
+
+    rows: int = 1_000_000  # texts that it learns from, again and again where there are fewer
+    batch_size: int = 512
+    rate: float = 2e-3
+    seed: int = 0
+    precision: str = "auto"
+    shape: SurrogateShape = field(default_factory=SurrogateShape)
+
+    @property
+    def steps(self) -> int:
+        return max(1, round(self.rows / self.batch_size))
+
+
+@dataclass
+class Teaching:
+    """A run, built and checked before its first step."""
+
+    choices: SurrogateTraining
+    out: Path
+    held: Checkpoint
+    pairs: PairsDataset
+    device: torch.device
+    dtype: torch.dtype
+    surrogate: Surrogate
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage
+    source: BatchSource
+    journal: Journal
+    section: OptimizerSection
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def identity(self) -> str:
+        """What must not change between the parts of one run."""
+        told = {"choices": asdict(self.choices), "model": self.held.manifest["weights"]["sha256"]}
+        return sha256_of_json({**told, "pairs": self.pairs.manifest.recipe_hash})
+
+
+def train_surrogate(
+    model: str | Path,
+    pairs_folder: Path | str,
+    out: Path | str,
+    choices: SurrogateTraining | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    save_every: int = 200,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> Path:
+    """Train a surrogate for a model; returns its folder. Ctrl-C and SIGTERM save first."""
+    out = make_folder(out)
+    check_fresh(out, resume)
+    with only_run_in(out):
+        run = _prepare(model, pairs_folder, out, choices or SurrogateTraining(), device, on_event)
+        if resume and has_state(out / "state"):
+            run.progress = load_state(out / "state", run.surrogate, run.optimizer, run.average, run.identity)
+        with stop_on_signals() as stopped:
+            _advance(run, stopped, save_every)
+    if run.progress.step < run.choices.steps:
+        raise InterruptedRun(f"stopped at step {run.progress.step}; everything is saved in {out}: go on with --resume")
+    return out
+
+
+def _prepare(
+    model: str | Path, pairs_folder: Path | str, out: Path, choices: SurrogateTraining, device_name: str,
+    on_event: Callable[[dict[str, Any]], None] | None,
+) -> Teaching:  # fmt: skip
+    from unmask.pairs.dataset import PairsDataset
+
+    keep_freed_memory()
+    held, pairs = load_checkpoint(model), PairsDataset.open(pairs_folder)
+    _check_pairs_fit(held, pairs)
+    device = choose_device(device_name)
+    torch.manual_seed(choices.seed)
+    tokenizer, denoiser = held.tokenizer, held.denoiser
+    surrogate = Surrogate(
+        choices.shape, tokenizer.vocabulary_size, denoiser.length, denoiser.dimension, tokenizer.pad_id
+    )
+    surrogate.begin_with(denoiser.table[: tokenizer.vocabulary_size])
+    surrogate.to(device)
+    section = OptimizerSection(
+        learning_rate=choices.rate, betas=(0.9, 0.98), warmup_steps=min(200, choices.steps), cooldown="linear",
+        final_share=0.0,
+    )  # fmt: skip
+    return Teaching(
+        choices, out, held, pairs, device, choose_dtype(choices.precision, device), surrogate,
+        build_optimizer(surrogate, section), MovingAverage(surrogate, AVERAGE),
+        BatchSource(pairs, choices.batch_size, choices.seed, pool=LENGTH_POOL, whole_share=0.0),
+        Journal(out / "log.jsonl", on_event), section,
+    )  # fmt: skip
+
+
+def _check_pairs_fit(held: Checkpoint, pairs: PairsDataset) -> None:
+    of_pairs = (pairs.manifest.dimension, pairs.manifest.length, pairs.tokenizer().fingerprint[:12])
+    of_model = (held.denoiser.dimension, held.denoiser.length, held.tokenizer.fingerprint[:12])
+    if of_pairs != of_model:
+        raise PairsError(
+            f"{pairs.folder.root} was prepared for another model (dimension, length, tokenizer: {of_pairs}, expected "
+            f"{of_model}); give the pairs that the model was trained on"
+        )
+
+
+def _advance(run: Teaching, stopped: Callable[[], bool], save_every: int) -> None:
+    progress, steps = run.progress, run.choices.steps
+    run.journal.write(event="start", step=progress.step, steps=steps, rows=run.pairs.count("train"))
+    before, began, mark = progress.seconds, time.monotonic(), (time.monotonic(), progress.samples)
+    for batch in run.source.batches(progress.step):
+        if progress.step >= steps or stopped():
+            break
+        batch = batch.to(run.device)
+        loss = _train_step(run, batch.ids, batch.vectors)
+        progress.seconds = before + time.monotonic() - began
+        if progress.step % 50 == 0:
+            rate = round((progress.samples - mark[1]) / (time.monotonic() - mark[0]), 1)
+            mark = (time.monotonic(), progress.samples)
+            run.journal.write(
+                event="step", step=progress.step, share=progress.step / steps, loss=float(loss), rows_per_second=rate
+            )
+        if progress.step % save_every == 0 and progress.step < steps:
+            _save(run)
+    _save(run)
+    run.journal.write(event="end" if progress.step >= steps else "stop", **asdict(progress))
+
+
+def _train_step(run: Teaching, ids: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """1 - cosine, each opinion's over its own half of the rows."""
+    choices, step = run.choices, run.progress.step
+    generator = torch.Generator(run.device).manual_seed(choices.seed * 1_000_003 + step)
+    with autocast(run.device, run.dtype):
+        opinions = run.surrogate.opinions(ids)  # (batch, opinions, dimension)
+    wanted = torch.nn.functional.normalize(vectors, dim=1)[:, None]  # (batch, 1, dimension)
+    distances = 1 - (opinions * wanted).sum(dim=-1)  # (batch, opinions)
+    heard = torch.rand(distances.shape, generator=generator, device=run.device) < 0.5
+    loss = (distances * heard).sum() / heard.sum().clamp(min=1)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.surrogate.parameters(), run.section.clip_norm)
+    set_learning_rate(run.optimizer, learning_rate(run.section, step, step / choices.steps))
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.average.update(step)
+    run.progress.step, run.progress.samples = step + 1, run.progress.samples + len(ids)
+    return loss.detach()
+
+
+def _save(run: Teaching) -> None:
+    """The averaged weights with what they are worth, and the state to resume from."""
+    progress = run.progress
+    with run.average.in_use():
+        figures = validate(run.surrogate, run.pairs, run.device, run.dtype)
+        done = {"step": progress.step, "samples": progress.samples, "seconds": progress.seconds, **figures}
+        save_surrogate(run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done)
+    save_state(run.out / "state", run.surrogate, run.optimizer, run.average, progress, run.identity)
+    run.journal.write(event="validation", step=progress.step, **figures)
+
+
+@torch.no_grad()
+def validate(surrogate: Surrogate, pairs: PairsDataset, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """How near its vectors are to the encoder's, on rows it did not learn from; nothing where there are none."""
+    rows = min(1024, pairs.count("validation"))
+    if not rows:
+        return {}
+    ids, vectors = (part.to(device) for part in load_rows(pairs, "validation", np.arange(rows)))
+    with autocast(device, dtype):
+        opinions = torch.cat([surrogate.opinions(part) for part in ids.split(256)])
+    mean = opinions.mean(dim=1)  # (rows, dimension)
+    near = torch.nn.functional.cosine_similarity(mean, vectors)
+    return {"cosine": float(near.mean()), "agreement": float(mean.norm(dim=1).mean())}
