@@ -13,7 +13,7 @@ from unmask.attacks.decoders import ALL_DECODERS, SEARCH
 from unmask.attacks.inverter import Inverter
 from unmask.benchmark.lineup import ModelAttack
 from unmask.decoding import DECODERS, DecodeOptions
-from unmask.errors import EncoderError
+from unmask.errors import CheckpointError, EncoderError, UnknownName
 from unmask.records import VectorBatch
 from unmask.search import SearchOptions
 
@@ -105,3 +105,20 @@ def test_an_encoder_of_another_kind_is_refused(inverter: Inverter, targets: np.n
     inverter.encoder().dimension = 5  # type: ignore[misc]
     with pytest.raises(EncoderError, match="gives 5-d vectors, this model reads 8-d"):
         inverter.invert(torch.from_numpy(targets), decoder=SEARCH)
+
+
+def test_a_scorer_that_is_none_is_named(inverter: Inverter, targets: np.ndarray) -> None:
+    with pytest.raises(UnknownName, match="no scorer 'surogate'; did you mean 'surrogate'"):
+        inverter.invert(targets, decoder=SEARCH, search=SearchOptions(scorer="surogate"))
+    with pytest.raises(CheckpointError, match="holds no surrogate"):
+        inverter.invert(targets, decoder=SEARCH, search=SearchOptions(scorer="surrogate"))
+
+
+@pytest.mark.parametrize("command", [["invert", "v.npy"], ["evaluate", "--texts", "t.txt"]])
+def test_a_scorer_that_nothing_hears_is_refused(command: list[str]) -> None:
+    from typer.testing import CliRunner
+
+    from unmask.cli.main import app
+
+    result = CliRunner().invoke(app, [*command, "--scorer", "surrogate"])
+    assert result.exit_code and "only decoder search compares" in " ".join(result.stderr.split())

@@ -162,13 +162,13 @@ def test_the_search_as_curves_by_scorer_and_length(workshop: Path) -> None:
         "best of N drafts, surrogate",
     ]  # fmt: skip
     curves = [row for row in rows if row["details"]["group"] == "compared"]
-    assert {row["numbers"]["most"] for row in curves} == {0, 16, 30}
+    assert {row["numbers"]["most"] for row in curves} == {0, 18, 30}
     assert all(row["numbers"]["compared"] <= row["numbers"]["most"] for row in curves)
     by_encoder = {
         row["numbers"]["most"]: row["metrics"]["cosine"]["value"]
         for row in curves if row["label"].startswith("search, encoder")
     }  # fmt: skip
-    assert by_encoder[30] >= by_encoder[16] - 1e-3
+    assert by_encoder[30] >= by_encoder[18] - 1e-3
     assert {row["details"]["name"] for row in rows if row["details"]["group"] == "length"} <= {"6 to 12", "13 to 20"}
 
 

@@ -188,22 +188,61 @@ def test_an_unknown_kind_of_edits_is_refused() -> None:
         SearchOptions(without=("swaps",))
 
 
-def test_one_text_without_an_answer_does_not_end_the_search(
+class Picky:
+    """Refuses every text with a certain word, and counts what it is sent."""
+
+    def __init__(self, encoder, word: str) -> None:
+        self.encoder, self.word, self.sent = encoder, word, 0
+        self.name, self.dimension = encoder.name, encoder.dimension
+
+    def encode(self, texts):
+        self.sent += len(texts)
+        if any(self.word in text.split() for text in texts):
+            raise EncoderError("a text was refused; leave it out")
+        return self.encoder.encode(texts)
+
+
+def test_texts_without_an_answer_do_not_end_the_search_and_what_was_sent_counts(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Picky(kit.OrderedBag):
+    encoder = Picky(kit.OrderedBag(), "the")
+    scorer = EncoderScorer(encoder, tokenizer, denoiser)  # type: ignore[arg-type]
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4)))
+    *_, last = search(denoiser, scorer, vectors, SearchOptions(budget=300), DECODE)
+    assert last.encoder_calls is not None and encoder.sent == last.encoder_calls.sum()
+    assert encoder.encoder.queries > 100 and scorer.failure is None
+    assert "failed on 1 texts" in caplog.text and "answers no more" not in caplog.text
+
+
+def test_an_encoder_that_never_answers_is_given_up_soon(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Gone(kit.OrderedBag):
         def encode(self, texts):
-            if any(text.startswith("the") for text in texts):
-                raise EncoderError("a text was refused; leave it out")
+            self.queries += 1
+            raise EncoderError("nobody is there")
+
+    encoder = Gone()
+    scorer = EncoderScorer(encoder, tokenizer, denoiser)
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(2)))
+    *_, last = search(denoiser, scorer, vectors, SearchOptions(drafts=2), DECODE)
+    assert encoder.queries < 12 and "answers no more" in caplog.text and scorer.failure == "nobody is there"
+    assert all(texts_of(last, tokenizer)) and last.is_verified is not None and not last.is_verified.any()
+
+
+def test_one_failure_does_not_lose_a_text(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    class Stumbling(kit.OrderedBag):
+        stumbled = False
+
+        def encode(self, texts):
+            if not self.stumbled:
+                self.stumbled = True
+                raise EncoderError("try again")
             return super().encode(texts)
 
-    texts = [f"a {text}" for text in kit.sentences(4)]
-    encoder = Picky()
-    scorer = EncoderScorer(encoder, tokenizer, denoiser)
-    vectors = torch.from_numpy(kit.OrderedBag().encode(texts))
-    *_, last = search(denoiser, scorer, vectors, SearchOptions(budget=300), DECODE)
-    assert last.encoder_calls is not None and encoder.queries == last.encoder_calls.sum() > 600
-    assert "has no vector for one of the texts" in caplog.text and scorer.failure is None
+    scorer = EncoderScorer(Stumbling(), tokenizer, denoiser)
+    vectors, sent = scorer.vectors([tuple(tokenizer.encode(["the old boat"])[0])])
+    assert np.isfinite(vectors).all() and sent.tolist() == [2]
 
 
 def test_only_drafts_are_compared_where_nothing_may_be_edited(

@@ -17,6 +17,7 @@ from unmask.metrics.text import token_f1
 from unmask.search import SearchOptions, search
 from unmask.search.scorers import SurrogateScorer
 from unmask.search.surrogate import (
+    FINISHED,
     FOLDER,
     MANIFEST,
     Surrogate,
@@ -116,7 +117,9 @@ def test_without_the_encoder_the_search_still_beats_blind_drafts(
 
 def test_saved_and_loaded_it_says_the_same(kit: ModuleType, tokenizer: TextTokenizer, tmp_path: Path) -> None:
     surrogate = fresh(kit, tokenizer).eval()
-    save_surrogate(tmp_path / FOLDER, surrogate, tokenizer, {}, {"step": 1}, storage="fp32")
+    save_surrogate(tmp_path / FOLDER, surrogate, tokenizer, {}, {FINISHED: False}, storage="fp32")
+    assert surrogate_files(tmp_path) == [], "one that is being trained is not used"
+    save_surrogate(tmp_path / FOLDER, surrogate, tokenizer, {}, {FINISHED: True}, storage="fp32")
     held = load_surrogate(tmp_path / FOLDER, tokenizer, kit.DIMENSION, kit.LENGTH)
     ids = tokenizer.batch(kit.sentences(3), kit.LENGTH).ids
     assert torch.equal(held(ids), surrogate(ids))
@@ -124,6 +127,8 @@ def test_saved_and_loaded_it_says_the_same(kit: ModuleType, tokenizer: TextToken
     assert [path.name for path in surrogate_files(tmp_path / "copy")] == [
         path.name for path in surrogate_files(tmp_path)
     ]
+    copy_surrogate(tmp_path / "nothing", tmp_path / "copy")
+    assert surrogate_files(tmp_path / "copy") == [], "a copy of a model without one has none"
 
 
 def test_what_does_not_fit_is_refused(kit: ModuleType, tokenizer: TextTokenizer, tmp_path: Path) -> None:
@@ -134,6 +139,12 @@ def test_what_does_not_fit_is_refused(kit: ModuleType, tokenizer: TextTokenizer,
     with pytest.raises(CheckpointError, match="is for another model"):
         load_surrogate(tmp_path, tokenizer, 5, kit.LENGTH)
     manifest = read_json(tmp_path / MANIFEST)
+    write_json(tmp_path / MANIFEST, {**manifest, "encoder": {"fingerprint": "a" * 64}})
+    with pytest.raises(CheckpointError, match="stands for another encoder"):
+        load_surrogate(tmp_path, tokenizer, kit.DIMENSION, kit.LENGTH, "b" * 64)
+    write_json(tmp_path / MANIFEST, {"format": 1, "tokenizer": {"name": "x"}})
+    with pytest.raises(CheckpointError, match="but another model"):
+        load_surrogate(tmp_path, tokenizer, kit.DIMENSION, kit.LENGTH)
     write_json(tmp_path / MANIFEST, {**manifest, "format": 99})
     with pytest.raises(CheckpointError, match="format 99"):
         load_surrogate(tmp_path, tokenizer, kit.DIMENSION, kit.LENGTH)
@@ -142,3 +153,22 @@ def test_what_does_not_fit_is_refused(kit: ModuleType, tokenizer: TextTokenizer,
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match="damaged"):
         load_surrogate(tmp_path, tokenizer, kit.DIMENSION, kit.LENGTH)
+
+
+def test_the_best_of_drafts_is_chosen_and_the_last_round_counts(
+    kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser, taught_surrogate: Surrogate
+) -> None:
+    from unmask.search.loop import Search
+    from unmask.search.options import EDITS
+
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(8)))
+    for without, budget in ((EDITS, 98), ((), 16), ((), 60)):
+        options = SearchOptions(scorer="surrogate", budget=budget, without=without, restarts=20)
+        running = Search(taught, SurrogateScorer(taught_surrogate, taught), options, DECODE)
+        running.join(vectors, range(8))
+        while running.active:
+            running.advance()
+        weight = running.likelihood_weight
+        for target in running.targets:
+            assert target.best is not None and np.isfinite(target.best.cosine)
+            assert all(text.value(weight) <= target.best.value(weight) for text in target.beam)

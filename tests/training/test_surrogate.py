@@ -104,6 +104,7 @@ def test_the_command_puts_it_where_the_search_finds_it(model: Path, pairs: Path,
     ("extra", "message"),
     [
         (["--rate", "0"], "--rate is 0.0, expected more than 0"),
+        (["--rate", "nan"], "--rate is nan, expected more than 0"),
         (["--pairs", "nowhere"], "nowhere is no folder of pairs"),
         (["--threads", "0"], "threads must be at least 1"),
     ],

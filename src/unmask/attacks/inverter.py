@@ -21,6 +21,7 @@ from unmask.diffusion.schedules import build_schedule
 from unmask.errors import CheckpointError, EncoderError, InputError, UnknownName
 from unmask.files import make_folder, write_by_name
 from unmask.records import Cost, DecodeStep, Reconstruction, VectorBatch
+from unmask.registry import nearest_name
 from unmask.runtime import choose_device, choose_dtype
 from unmask.vectorstores.numbers import check_vectors
 
@@ -150,17 +151,28 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
             if name == ENCODER:
                 self._scorers[name] = EncoderScorer(self.encoder(), self.tokenizer, self.denoiser)
             else:
-                folder = self.folder / FOLDER if name == SURROGATE else name
-                surrogate = load_surrogate(folder, self.tokenizer, self.dimension, self.denoiser.length)
+                folder = self.folder / FOLDER if name == SURROGATE else Path(name)
+                if name != SURROGATE and not folder.is_dir():
+                    guess = nearest_name(name, [ENCODER, SURROGATE])
+                    hint = f"; did you mean '{guess}'?" if guess else ";"
+                    raise UnknownName(f"no scorer '{name}'{hint} use encoder, surrogate, or the folder of a surrogate")
+                encoder = self.manifest["encoder"].get("fingerprint")
+                surrogate = load_surrogate(folder, self.tokenizer, self.dimension, self.denoiser.length, encoder)
                 self._scorers[name] = SurrogateScorer(surrogate, self.denoiser, self.dtype)
         return self._scorers[name]
 
     def screen(self, scorer: str) -> Scorer | None:
         """What chooses the texts that the encoder is asked about: the model's own surrogate, where there is one."""
         from unmask.search.options import ENCODER, SURROGATE
-        from unmask.search.surrogate import surrogate_files
+        from unmask.search.surrogate import finished_surrogate
 
-        return self.scorer(SURROGATE) if scorer == ENCODER and surrogate_files(self.folder) else None
+        if scorer != ENCODER or finished_surrogate(self.folder) is None:
+            return None
+        try:
+            return self.scorer(SURROGATE)
+        except CheckpointError as error:
+            log.warning("the search does without the model's surrogate: %s", error)
+            return None
 
     def invert(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unmask.cli.console import print_json, print_table, progress_bar, say
-from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer
+from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer, check_scorer
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
@@ -101,6 +101,7 @@ def evaluate(
 
     if as_json and markdown:
         raise InputError("--json and --markdown were both given; choose one")
+    check_scorer(scorer, decoder or [])
     options = DecodeOptions(temperature=temperature, seed=seed, drafts=drafts)
     options = options if steps is None else replace(options, steps=steps)
     search = SearchOptions(scorer=scorer, budget=budget, rounds=rounds, beam=beam)

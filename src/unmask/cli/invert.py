@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unmask.cli.console import note, print_json, printable, progress_bar
-from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer
+from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer, check_scorer
 from unmask.errors import InterruptedRun, OutputError, UnmaskError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def invert(
     from unmask.vectorstores import open_vectors
 
     ALL_DECODERS.resolve(decoder)
+    check_scorer(scorer, [decoder])
     choices: dict[str, Any] = {
         "steps": steps, "temperature": temperature, "top_p": top_p, "seed": seed, "drafts": drafts,
         "lexical_weight": lexical_weight, "repeat_penalty": repeat_penalty, "counts": counts,
@@ -200,6 +201,14 @@ class Run:
                 return
             yield batch if left >= len(batch) else VectorBatch(batch.values[:left], batch.ids[:left], batch.first_row)
 
+    def _surrogate(self) -> str | None:
+        """The hash of the surrogate that has a say in the search, if any has."""
+        from unmask.search.options import ENCODER, SURROGATE
+        from unmask.search.surrogate import FOLDER, surrogate_hash
+
+        named = self.search.scorer
+        return surrogate_hash(self.inverter.folder / FOLDER if named in (ENCODER, SURROGATE) else Path(named))
+
     def _total(self) -> int | None:
         known = [number for number in (self.source.count, self.limit) if number is not None]
         return min(known) if known else None
@@ -214,7 +223,7 @@ class Run:
             "model": self.inverter.manifest["weights"]["sha256"],
             "decoder": self.decoder,
             **asdict(self.options),
-            **({"search": asdict(self.search)} if self.decoder == SEARCH else {}),
+            **({"search": asdict(self.search), "surrogate": self._surrogate()} if self.decoder == SEARCH else {}),
             "batch_size": self.batch_size,
             "device": self.inverter.device.type,
             "precision": str(self.inverter.dtype).removeprefix("torch."),

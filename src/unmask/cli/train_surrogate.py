@@ -48,11 +48,11 @@ def train_surrogate(
 
     set_threads(threads)
     source = find_checkpoint(model)
-    if out is None and source.parent == shipped_folder():
+    if out is None and source.resolve().parent == shipped_folder().resolve():
         raise InputError(
             f"'{model}' is part of the installation, so its surrogate needs a place of its own: give --out"
         )
-    if rate <= 0:
+    if not 0 < rate < float("inf"):
         raise InputError(f"--rate is {rate}, expected more than 0, such as 0.002; change it")
     choices = SurrogateTraining(rows=rows, batch_size=batch_size, rate=rate, seed=seed)
     with progress_bar("training a surrogate", total=100) as advance:

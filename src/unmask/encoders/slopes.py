@@ -92,7 +92,8 @@ class EncoderSlopes:
         encoder, held = self.encoder, []
         prompt = encoder.prompt or ""
         network: Any = encoder.network
-        features = network.tokenize([prompt + text for text in texts])
+        cut = getattr(network, "preprocess", None) or network.tokenize  # the newer name, or the older
+        features = cut([prompt + text for text in texts])
         device = self.embedding.weight.device
         features = {name: value.to(device) if hasattr(value, "to") else value for name, value in features.items()}
 

@@ -109,6 +109,7 @@ class Search:
             edits.append([Edit(row, "draft", 0.0, 0.0, None, target.families + n) for n, row in enumerate(fresh)])
             target.families += len(fresh)
         self._score(targets, edits)
+        self._settle([target for target in targets if target.is_done])
         for target in targets:
             target.nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
 
@@ -120,7 +121,7 @@ class Search:
         """One round of every target that is not done."""
         active = self.active
         if self.options.only_drafts:
-            self._begin_anew(active)
+            self._draw_others(active)
             return
         grounds, redrafts = self._grounds(active), self._redrafts(active)
         proposals = [
@@ -138,17 +139,34 @@ class Search:
             target.is_done |= target.rounds >= self.options.rounds
             if not target.is_done and (target.idle >= self.options.patience or not tried):
                 stuck.append(target)
+        self._settle([target for target in active if target.is_done])
         self._begin_anew(stuck)
+
+    def _draw_others(self, active: list[Target]) -> None:
+        """A round where nothing is edited: other drafts, until there are no new ones."""
+        before = {target.number: (target.calls, target.idle) for target in active}
+        self._begin_anew(active)
+        for target in active:
+            calls, idle = before[target.number]
+            target.rounds, target.idle = target.rounds + 1, 0 if target.calls > calls else idle + 1
+            target.is_done |= target.rounds >= self.options.rounds or target.idle >= self.options.patience
+        self._settle(active)
+
+    def _settle(self, targets: list[Target]) -> None:
+        """Read the texts of beams that will not be edited any more, where the denoiser has a say in the answer."""
+        if not self.scorer.is_encoder:
+            self._grounds([target for target in targets if target.beam], with_slopes=False)
 
     def _begin_anew(self, stuck: list[Target]) -> None:
         """Other drafts for those that get no further; the best text so far is kept, but no longer edited."""
+        self._settle(stuck)
         for target in stuck:
             target.is_done = target.restarts >= self.options.restarts
             target.restarts, target.idle, target.nearest = target.restarts + 1, 0, -np.inf
             target.beam, target.waiting = [], []
         self._begin([target for target in stuck if not target.is_done])
 
-    def _grounds(self, active: list[Target]) -> list[list[Ground]]:
+    def _grounds(self, active: list[Target], with_slopes: bool = True) -> list[list[Ground]]:
         """Read the texts that are new in the beams: all blanks of all of them in the same passes."""
         assert self.condition is not None
         longest = self.denoiser.length
@@ -164,7 +182,7 @@ class Search:
         with self._precision():
             fillings = fill(self.denoiser, self.condition, blanks, self.options.alternatives)
         read = [(target, ground_of(hypothesis, fillings[a:b], longest)) for target, hypothesis, a, b in owners]
-        for target, ground in self._with_slopes(read):
+        for target, ground in self._with_slopes(read) if with_slopes else read:
             target.grounds[ground.tokens] = ground
         for target in active:
             target.grounds = {hypothesis.tokens: target.grounds[hypothesis.tokens] for hypothesis in target.beam}
@@ -195,6 +213,8 @@ class Search:
         if not stuck or "redraft" in self.options.without:
             return found
         owners = [target for target in stuck for _ in range(self.options.tries // REDRAFTED_SHARE)]
+        if not owners:
+            return found
         opened, keys = [], []
         for target in owners:
             chosen = target.beam[int(target.stream.integers(len(target.beam)))].tokens
@@ -252,7 +272,8 @@ class Search:
             return proposals
         known = [hypothesis.tokens for target in targets for hypothesis in target.beam]
         rows = [*known, *(edit.tokens for edits in proposals for edit in edits)]
-        vectors, chosen, first, start = self.screen.vectors(rows), list[list[Edit]](), 0, len(known)
+        vectors, _ = self.screen.vectors(rows)
+        chosen, first, start = list[list[Edit]](), 0, len(known)
         for target, edits in zip(targets, proposals, strict=True):
             of_beam = vectors[first : first + len(target.beam)] @ target.vector  # (beam,)
             offsets = {
@@ -283,16 +304,16 @@ class Search:
     def _score(self, targets: list[Target], proposals: list[list[Edit]]) -> None:
         """Embed all proposals in the same calls, and take in what came out."""
         spent = [edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)]
-        vectors = self.scorer.vectors([edit.tokens for edits in spent for edit in edits])
+        vectors, sent = self.scorer.vectors([edit.tokens for edits in spent for edit in edits])
         start = 0
         for target, edits in zip(targets, spent, strict=True):
-            values = vectors[start : start + len(edits)]
-            start += len(edits)
-            answered = np.isfinite(values).all(axis=1)
-            target.calls += int(answered.sum())
+            part = slice(start, start + len(edits))
+            start, values = part.stop, vectors[part]
+            answered = np.isfinite(values).all(axis=1)  # (edits,) bool
+            target.calls += int(sent[part].sum())
             target.seen |= {edit.tokens for edit in edits}
             cosines = (values @ target.vector)[answered].tolist()
-            self._take(target, [edit for edit, known in zip(edits, answered, strict=True) if known], cosines)
+            self._take(target, [edits[place] for place in np.flatnonzero(answered)], cosines)
         if self.scorer.is_encoder:
             self._verify([target for target in targets if target.cosine >= 1 - NEARLY])
         for target in targets:
@@ -308,11 +329,12 @@ class Search:
             and target.calls + VERIFYING_CALLS <= self.options.budget
         ]  # fmt: skip
         rows = [tokens for _, tokens in doubtful]
-        screened, exact = self.scorer.vectors(rows), self.scorer.exact_vectors(rows)
-        for (target, tokens), quickly, surely in zip(doubtful, screened, exact, strict=True):
-            answers = int(np.isfinite(quickly).all()) + int(np.isfinite(surely).all())
-            target.calls, target.checked = target.calls + answers, tokens
-            if answers == VERIFYING_CALLS and surely @ target.vector >= 1 - min(NEARLY, noise_between(quickly, surely)):
+        (screened, sent), (exact, sent_again) = self.scorer.vectors(rows), self.scorer.exact_vectors(rows)
+        for place, (target, tokens) in enumerate(doubtful):
+            quickly, surely = screened[place], exact[place]
+            target.calls, target.checked = target.calls + int(sent[place] + sent_again[place]), tokens
+            known = bool(np.isfinite([quickly, surely]).all())
+            if known and surely @ target.vector >= 1 - min(NEARLY, noise_between(quickly, surely)):
                 target.is_verified = target.is_done = True
 
     def _take(self, target: Target, edits: list[Edit], cosines: list[float]) -> None:

@@ -30,8 +30,12 @@ LEAST_NOISE = 1e-4
 NOISE_MARGIN = 4.0
 BEST_BY_SLOPE = 8
 TEXTS_AT_ONCE = 256
-# Texts that fail one after the other, each asked alone, before the encoder is taken to be gone.
-FAILURES_ALONE = 3
+# Texts refused one after the other, each asked alone and twice, before it is found out whether the encoder is gone.
+MOST_REFUSED = 3
+
+
+# (rows, dimension) float32, NaN for texts without an answer; and how often each was sent, which is what it cost.
+Answers = tuple[np.ndarray, np.ndarray]
 
 
 class Scorer(Protocol):
@@ -48,10 +52,10 @@ class Scorer(Protocol):
     failure: str | None  # why it answers no more
     likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
 
-    def vectors(self, rows: Sequence[Row]) -> np.ndarray:
-        """(rows, dimension) float32; NaN for texts without an answer, which are not counted as calls."""
+    def vectors(self, rows: Sequence[Row]) -> Answers:
+        """Of texts, as fast as can be."""
 
-    def exact_vectors(self, rows: Sequence[Row]) -> np.ndarray:
+    def exact_vectors(self, rows: Sequence[Row]) -> Answers:
         """The same as exactly as can be, for texts that seem to be the one that is looked for."""
 
     def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:
@@ -72,42 +76,70 @@ class EncoderScorer:
             )
         self.encoder, self.tokenizer = encoder, tokenizer
         self.failure: str | None = None
+        self._known: Row | None = None  # a text that had an answer
+        self._refused = 0  # texts that had none since then
         self._slopes = self._find_slopes(denoiser)
 
     @property
     def calls_of_slope(self) -> int:
         return CALLS_PER_TEXT if self._slopes is not None else 0
 
-    def vectors(self, rows: Sequence[Row]) -> np.ndarray:
-        found = np.full((len(rows), self.encoder.dimension), np.nan, dtype=np.float32)
+    def vectors(self, rows: Sequence[Row]) -> Answers:
+        found, sent = self._nothing(len(rows))
         for numbers in by_length(rows):
-            found[numbers] = self._ask([rows[number] for number in numbers], self.encoder.encode)
-        return found
+            found[numbers], sent[numbers] = self._ask([rows[number] for number in numbers], self.encoder.encode)
+        return found, sent
 
-    def exact_vectors(self, rows: Sequence[Row]) -> np.ndarray:
+    def exact_vectors(self, rows: Sequence[Row]) -> Answers:
         return self._ask(rows, getattr(self.encoder, "encode_exactly", self.encoder.encode))
 
-    def _ask(self, rows: Sequence[Row], encode: Callable[[list[str]], np.ndarray]) -> np.ndarray:
+    def _nothing(self, rows: int) -> Answers:
+        return np.full((rows, self.encoder.dimension), np.nan, dtype=np.float32), np.zeros(rows, dtype=np.int64)
+
+    def _ask(self, rows: Sequence[Row], encode: Callable[[list[str]], np.ndarray]) -> Answers:
         """Vectors of texts; where the encoder fails, of each half of them, so that one text does not cost them all."""
-        found = np.full((len(rows), self.encoder.dimension), np.nan, dtype=np.float32)
-        left, alone = [(0, len(rows))] if len(rows) else [], 0
+        found, sent = self._nothing(len(rows))
+        left = [(0, len(rows), False)] if len(rows) else []
         while left and self.failure is None:
-            start, end = left.pop()
+            start, end, is_second = left.pop()
+            sent[start:end] += 1
             try:
                 found[start:end] = unit(encode(self.tokenizer.decode_all(rows[start:end])))
-                alone = 0
+                self._known, self._refused = rows[start], 0
             except EncoderError as error:
-                alone += end - start == 1
-                if alone >= FAILURES_ALONE or isinstance(error, BudgetExhausted):
-                    self.failure = str(error)
-                    log.warning("the encoder answers no more, so the search ends with what it has: %s", error)
-                elif end - start == 1:
-                    log.warning("encoder '%s' has no vector for one of the texts: %s", self.encoder.name, error)
+                log.warning("encoder '%s' failed on %d texts: %s", self.encoder.name, end - start, error)
+                middle = (start + end) // 2
+                if isinstance(error, BudgetExhausted):
+                    self._give_up(error)
+                elif end - start > 1:
+                    left += [(middle, end, False), (start, middle, False)]
+                elif not is_second:
+                    left.append((start, end, True))
                 else:
-                    log.warning("encoder '%s' failed and is asked again: %s", self.encoder.name, error)
-                    middle = (start + end) // 2
-                    left += [(middle, end), (start, middle)]
-        return found
+                    sent[start] += self._count_refusal(error)
+        return found, sent
+
+    def _count_refusal(self, error: EncoderError) -> int:
+        """After some texts without an answer, ask for one that had one: is it they, or is the encoder gone?
+
+        Returns the calls that this took.
+        """
+        self._refused += 1
+        if self._refused < MOST_REFUSED:
+            return 0
+        if self._known is None:
+            self._give_up(error)
+            return 0
+        try:
+            self.encoder.encode(self.tokenizer.decode_all([self._known]))
+            self._refused = 0
+        except EncoderError as second:
+            self._give_up(second)
+        return 1
+
+    def _give_up(self, error: EncoderError) -> None:
+        self.failure = str(error)
+        log.warning("the encoder answers no more, so the search ends with what it has: %s", error)
 
     def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:
         if self._slopes is None:
@@ -136,9 +168,9 @@ class SurrogateScorer:
         self.surrogate, self.device, self._dtype = surrogate.to(denoiser.device), denoiser.device, dtype
         table = surrogate.backbone.table.detach()
         self._table = table.T.to(dtype)  # (hidden, vocabulary)
-        self._forbidden = forbidden_tokens(denoiser).to(table.device)
+        self._forbidden = forbidden_tokens(denoiser)[: len(table)].to(table.device)  # a stock table may be longer
 
-    def vectors(self, rows: Sequence[Row]) -> np.ndarray:
+    def vectors(self, rows: Sequence[Row]) -> Answers:
         found = np.zeros((len(rows), self.surrogate.dimension), dtype=np.float32)
         for numbers in by_length(rows):
             for start in range(0, len(numbers), TEXTS_AT_ONCE):
@@ -146,9 +178,9 @@ class SurrogateScorer:
                 ids = torch.tensor([rows[number] for number in part], device=self.device)
                 with torch.no_grad(), autocast(self.device, self._dtype):
                     found[part] = self.surrogate(ids).float().cpu().numpy()
-        return found
+        return found, np.ones(len(rows), dtype=np.int64)
 
-    def exact_vectors(self, rows: Sequence[Row]) -> np.ndarray:
+    def exact_vectors(self, rows: Sequence[Row]) -> Answers:
         return self.vectors(rows)
 
     def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 # Beside a checkpoint's own files: the surrogate that was trained for it.
 FOLDER = "surrogate"
 MANIFEST = "manifest.json"
-FORMAT = 1
+KIND, FORMAT = "surrogate", 1
+FINISHED = "finished"  # in its progress: whether its training has come to its end
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def save_surrogate(
     folder = make_folder(folder)
     with stored_weights(folder, surrogate.state_dict(), storage) as weights:
         manifest = {
+            "kind": KIND,
             "format": FORMAT,
             "weights": weights,
             "shape": asdict(surrogate.shape),
@@ -102,33 +104,52 @@ def save_surrogate(
         write_json(folder / MANIFEST, manifest)
 
 
+def finished_surrogate(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the surrogate beside a checkpoint, if there is one and its training has come to its end."""
+    place = folder / FOLDER / MANIFEST
+    manifest: dict[str, Any] = read_json(place) if place.is_file() else {}
+    is_finished = manifest.get("kind") == KIND and manifest["progress"].get(FINISHED, False)
+    return manifest if is_finished else None
+
+
+def surrogate_hash(folder: Path) -> str | None:
+    """Of the weights of the surrogate in a folder; None where there is none."""
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    return manifest["weights"]["sha256"] if manifest.get("kind") == KIND else None
+
+
 def surrogate_files(folder: Path) -> list[Path]:
-    """Every file of the surrogate that lies in a checkpoint's folder; none if there is none."""
+    """Every file of that surrogate."""
+    manifest = finished_surrogate(folder)
     place = folder / FOLDER
-    if not (place / MANIFEST).is_file():
-        return []
-    return [place / read_json(place / MANIFEST)["weights"]["file"], place / MANIFEST]
+    return [] if manifest is None else [place / manifest["weights"]["file"], place / MANIFEST]
 
 
 def copy_surrogate(source: Path, target: Path) -> None:
-    """Take the surrogate of one checkpoint's folder, if it has one, to another's."""
+    """Take the surrogate of one checkpoint's folder to another's, in the place of any that is there."""
+    for old in surrogate_files(target):
+        old.unlink(missing_ok=True)
     for path in surrogate_files(source):
         copy = make_folder(target / FOLDER) / path.name
         write_by_name(copy, lambda name, path=path: shutil.copyfile(path, name))  # type: ignore[misc]
 
 
-def load_surrogate(folder: Path | str, tokenizer: TextTokenizer, dimension: int, length: int) -> Surrogate:
-    """A surrogate for a model of this tokenizer, dimension and length."""
+def load_surrogate(
+    folder: Path | str, tokenizer: TextTokenizer, dimension: int, length: int, encoder: str | None = None
+) -> Surrogate:
+    """A surrogate for a model of this tokenizer, dimension and length, of the encoder with this fingerprint."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
         raise CheckpointError(
-            f"{folder} holds no surrogate ({MANIFEST} is missing); train one with unmask train-surrogate, or search "
-            "with --scorer encoder"
+            f"{folder} holds no surrogate ({MANIFEST} is missing); train one (unmask train-surrogate MODEL "
+            "--pairs DIR), or search with --scorer encoder"
         )
     manifest = read_json(folder / MANIFEST)
+    if manifest.get("kind") != KIND:
+        raise CheckpointError(f"{folder} holds no surrogate, but another model; give the folder of train-surrogate")
     if manifest.get("format") != FORMAT:
         raise CheckpointError(
             f"the surrogate in {folder} has format {manifest.get('format')}, this version reads {FORMAT}; train it "
@@ -140,6 +161,12 @@ def load_surrogate(folder: Path | str, tokenizer: TextTokenizer, dimension: int,
         raise CheckpointError(
             f"the surrogate in {folder} is for another model (dimension, length, tokenizer: {held}, expected "
             f"{wanted}); train one for this model with unmask train-surrogate"
+        )
+    taught_by = manifest["encoder"].get("fingerprint", encoder)
+    if encoder is not None and taught_by != encoder:
+        raise CheckpointError(
+            f"the surrogate in {folder} stands for another encoder (fingerprint {taught_by[:12]}, expected "
+            f"{encoder[:12]}); train one for this model with unmask train-surrogate"
         )
     path = folder / manifest["weights"]["file"]
     if not path.is_file() or sha256_of_file(path) != manifest["weights"]["sha256"]:

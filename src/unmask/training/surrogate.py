@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from unmask.denoiser.checkpoint import load_checkpoint
-from unmask.errors import InterruptedRun, PairsError
+from unmask.errors import CheckpointError, InterruptedRun, PairsError
 from unmask.files import make_folder, sha256_of_json
 from unmask.recipe import OptimizerSection
-from unmask.runtime import autocast, choose_device, choose_dtype, keep_freed_memory
-from unmask.search.surrogate import Surrogate, SurrogateShape, save_surrogate
+from unmask.runtime import autocast, choose_device, choose_dtype, keep_freed_memory, stream_for
+from unmask.search.surrogate import FINISHED, Surrogate, SurrogateShape, save_surrogate
 from unmask.training.data import BatchSource, load_rows
 from unmask.training.journal import Journal
 from unmask.training.loop import only_run_in, stop_on_signals
@@ -115,8 +115,8 @@ def _prepare(
     surrogate.begin_with(denoiser.table[: tokenizer.vocabulary_size])
     surrogate.to(device)
     section = OptimizerSection(
-        learning_rate=choices.rate, betas=(0.9, 0.98), warmup_steps=min(200, choices.steps), cooldown="linear",
-        final_share=0.0,
+        learning_rate=choices.rate, betas=(0.9, 0.98), warmup_steps=min(200, max(1, choices.steps // 10)),
+        cooldown="linear", final_share=0.0,
     )  # fmt: skip
     return Teaching(
         choices, out, held, pairs, device, choose_dtype(choices.precision, device), surrogate,
@@ -133,6 +133,12 @@ def _check_pairs_fit(held: Checkpoint, pairs: PairsDataset) -> None:
         raise PairsError(
             f"{pairs.folder.root} was prepared for another model (dimension, length, tokenizer: {of_pairs}, expected "
             f"{of_model}); give the pairs that the model was trained on"
+        )
+    theirs, ours = pairs.manifest.encoder.get("fingerprint"), held.manifest["encoder"].get("fingerprint")
+    if theirs != ours:
+        raise PairsError(
+            f"{pairs.folder.root} holds vectors of another encoder (fingerprint {str(theirs)[:12]}, expected "
+            f"{str(ours)[:12]}); give the pairs that the model was trained on"
         )
 
 
@@ -161,13 +167,17 @@ def _advance(run: Teaching, stopped: Callable[[], bool], save_every: int) -> Non
 def _train_step(run: Teaching, ids: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """1 - cosine, each opinion's over its own half of the rows."""
     choices, step = run.choices, run.progress.step
-    generator = torch.Generator(run.device).manual_seed(choices.seed * 1_000_003 + step)
+    generator = torch.Generator(run.device).manual_seed(int(stream_for(choices.seed, 10, step).integers(2**62)))
     with autocast(run.device, run.dtype):
         opinions = run.surrogate.opinions(ids)  # (batch, opinions, dimension)
     wanted = torch.nn.functional.normalize(vectors, dim=1)[:, None]  # (batch, 1, dimension)
     distances = 1 - (opinions * wanted).sum(dim=-1)  # (batch, opinions)
     heard = torch.rand(distances.shape, generator=generator, device=run.device) < 0.5
     loss = (distances * heard).sum() / heard.sum().clamp(min=1)
+    if not torch.isfinite(loss):
+        raise CheckpointError(
+            f"the loss is not a number at step {step}; lower --rate and go on from the last saved step with --resume"
+        )
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.surrogate.parameters(), run.section.clip_norm)
     set_learning_rate(run.optimizer, learning_rate(run.section, step, step / choices.steps))
@@ -183,7 +193,9 @@ def _save(run: Teaching) -> None:
     progress = run.progress
     with run.average.in_use():
         figures = validate(run.surrogate, run.pairs, run.device, run.dtype)
-        done = {"step": progress.step, "samples": progress.samples, "seconds": progress.seconds, **figures}
+        is_finished = progress.step >= run.choices.steps
+        done = {"step": progress.step, "samples": progress.samples, "seconds": progress.seconds, FINISHED: is_finished}
+        done |= figures
         save_surrogate(run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done)
     save_state(run.out / "state", run.surrogate, run.optimizer, run.average, progress, run.identity)
     run.journal.write(event="validation", step=progress.step, **figures)

@@ -15,7 +15,7 @@ from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_ce
 from unmask.benchmark.publishing.results import Result
 from unmask.benchmark.publishing.setting import Opened, Setting, Table
 from unmask.decoding import DEFAULT_DECODER
-from unmask.errors import CheckpointError, InputError
+from unmask.errors import InputError
 from unmask.metrics.bootstrap import intervals_of_means
 from unmask.metrics.text import score_rows
 from unmask.metrics.vectors import cosine
@@ -24,6 +24,7 @@ from unmask.search import SearchOptions
 from unmask.search.options import EDITS, ENCODER, KINDS, SURROGATE
 from unmask.search.stream import TOGETHER
 from unmask.search.stream import search as search_for
+from unmask.search.surrogate import finished_surrogate
 
 if TYPE_CHECKING:
     from unmask.records import DecodeStep
@@ -35,7 +36,8 @@ SEARCH, ABLATION, ORDER = "search", "search-ablation", "search-order"
 SHORTEST = 6
 EMBEDDED_TOGETHER = 256
 LENGTHS = ((6, 12), (13, 20), (21, 32))
-MARKS = (16, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
+# The first: drafts, and two calls that verify one of them.
+MARKS = (18, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
 METRICS = ("token_accuracy", "token_f1", "exact_match", "rouge_l", "cosine")
 
 
@@ -142,12 +144,9 @@ def measure_curves(setting: Setting) -> Iterator[Result]:
     texts = long_enough(opened)
     yield _without_scorer(setting, opened, texts)
     for strategy in strategies(setting.budget):
-        try:
-            scorer = opened.inverter.scorer(strategy.options.scorer)
-        except CheckpointError:
-            if strategy.options.scorer == ENCODER:
-                raise
-            continue  # this model has no surrogate
+        if strategy.options.scorer == SURROGATE and not finished_surrogate(opened.inverter.folder):
+            continue  # this model has none
+        scorer = opened.inverter.scorer(strategy.options.scorer)
         curve = trace(opened, texts, strategy.options, scorer)
         for place, mark in enumerate(curve.marks):
             details = _details(opened, texts, strategy, "compared", mark)
