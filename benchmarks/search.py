@@ -18,8 +18,6 @@ from unmask.attacks.inverter import Inverter
 from unmask.benchmark.held_out import hold_out, read_texts
 from unmask.runtime import keep_freed_memory, set_threads
 from unmask.search import SearchOptions
-from unmask.search.options import ENCODER
-from unmask.search.stream import search
 
 WANTED = 4.0
 
@@ -29,10 +27,7 @@ def texts_and_seconds(
 ) -> tuple[list[list[int]], float]:
     """What is found for some rows together, and the seconds that each of them took."""
     began = time.perf_counter()
-    *_, last = search(
-        inverter.denoiser, inverter.scorer(ENCODER), vectors[rows.start : rows.stop], options, None, rows,
-        inverter.schedule, inverter.dtype, together=len(rows), screen=inverter.screen(ENCODER),
-    )  # fmt: skip
+    *_, last = inverter.search(vectors[rows.start : rows.stop], rows, search=options, together=len(rows))
     return last.tokens.tolist(), (time.perf_counter() - began) / len(rows)
 
 

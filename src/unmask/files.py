@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +107,10 @@ def write_by_name(path: Path | str, write: Callable[[str], object]) -> None:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def copy_file(source: Path, target: Path) -> None:
+    write_by_name(target, lambda name: shutil.copyfile(source, name))
 
 
 def make_folder(path: Path | str) -> Path:

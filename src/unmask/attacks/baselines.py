@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unmask.errors import InputError, PairsError
+from unmask.metrics.vectors import unit
 from unmask.records import Cost, Reconstruction, VectorBatch
 from unmask.registry import Entry, Registry
 from unmask.runtime import stream_for
@@ -134,7 +135,7 @@ class NearestNeighbour:
         """The confidence of every token is the cosine of the two vectors."""
         if self._pairs is None:
             raise InputError("the nearest neighbour has no training vectors yet; call fit, or give --pairs DIR")
-        rows, cosines = self._nearest(self._pairs, _unit(vectors.values))
+        rows, cosines = self._nearest(self._pairs, unit(vectors.values))
         ids, _ = self._pairs.rows(SPLIT, rows)  # (batch, length)
         found = []
         for name, row, cosine in zip(vectors.ids, ids, cosines.tolist(), strict=True):
@@ -148,7 +149,7 @@ class NearestNeighbour:
         at_once = max(1, min(_ROWS_AT_ONCE, _PRODUCTS_AT_ONCE // max(len(wanted), 1)))
         for rows in _row_chunks(pairs.count(SPLIT), size=at_once):
             _, known = pairs.rows(SPLIT, rows)
-            cosines = wanted @ _unit(known).T  # (batch, rows)
+            cosines = wanted @ unit(known).T  # (batch, rows)
             place = cosines.argmax(axis=1)
             value = cosines[np.arange(len(wanted)), place]
             is_better = value > best
@@ -175,11 +176,6 @@ def _row_chunks(count: int, most: int | None = None, size: int = _ROWS_AT_ONCE) 
     wanted = count if most is None else min(count, most)
     rows = np.arange(wanted) * count // max(wanted, 1)
     return [rows[start : start + size] for start in range(0, wanted, size)]
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def _cumulative(weights: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from unmask.decoding.loop import decode
 from unmask.denoiser.checkpoint import Checkpoint, checkpoint_files, find_checkpoint, load_checkpoint
 from unmask.diffusion.schedules import build_schedule
 from unmask.errors import CheckpointError, EncoderError, InputError, UnknownName
-from unmask.files import make_folder, write_by_name
+from unmask.files import copy_file, make_folder
 from unmask.records import Cost, DecodeStep, Reconstruction, VectorBatch
 from unmask.registry import nearest_name
 from unmask.runtime import choose_device, choose_dtype
@@ -114,7 +113,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         for source in [*surrogate_files(self.folder), *checkpoint_files(self.folder)]:
             target = save_directory / source.relative_to(self.folder)
             make_folder(target.parent)
-            write_by_name(target, lambda name, source=source: shutil.copyfile(source, name))  # type: ignore[misc]
+            copy_file(source, target)
 
     @property
     def dimension(self) -> int:
@@ -141,17 +140,35 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
             self._encoder = found
         return self._encoder
 
+    def search(
+        self,
+        values: torch.Tensor,
+        row_keys: Sequence[int],
+        options: DecodeOptions | None = None,
+        search: SearchOptions | None = None,
+        **how: Any,
+    ) -> Iterator[DecodeStep]:
+        """The steps of a search for vectors (batch, dimension); `how` is what unmask.search.search takes beside."""
+        from unmask.search import SearchOptions
+        from unmask.search import search as search_for
+
+        chosen = search or SearchOptions()
+        scorer, screen = self.scorer(chosen.scorer), self._screen(chosen.scorer)
+        return search_for(
+            self.denoiser, scorer, values, chosen, options, row_keys, self.schedule, self.dtype, screen=screen, **how
+        )
+
     def scorer(self, name: str) -> Scorer:
         """What a search compares texts by: `encoder`, `surrogate`, or the folder of a surrogate."""
         from unmask.search.options import ENCODER, SURROGATE
         from unmask.search.scorers import EncoderScorer, SurrogateScorer
-        from unmask.search.surrogate import FOLDER, load_surrogate
+        from unmask.search.surrogate import load_surrogate
 
         if name not in self._scorers:
             if name == ENCODER:
                 self._scorers[name] = EncoderScorer(self.encoder(), self.tokenizer, self.denoiser)
             else:
-                folder = self.folder / FOLDER if name == SURROGATE else Path(name)
+                folder = self.surrogate_of(name) or Path(name)
                 if name != SURROGATE and not folder.is_dir():
                     guess = nearest_name(name, [ENCODER, SURROGATE])
                     hint = f"; did you mean '{guess}'?" if guess else ";"
@@ -161,12 +178,20 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
                 self._scorers[name] = SurrogateScorer(surrogate, self.denoiser, self.dtype)
         return self._scorers[name]
 
-    def screen(self, scorer: str) -> Scorer | None:
+    def surrogate_of(self, scorer: str) -> Path | None:
+        """The folder of the surrogate that has a say in a search, as its scorer or beside the encoder as its screen."""
+        from unmask.search.options import ENCODER, SURROGATE
+        from unmask.search.surrogate import FOLDER, finished_surrogate
+
+        if scorer == ENCODER:
+            return finished_surrogate(self.folder)
+        return self.folder / FOLDER if scorer == SURROGATE else Path(scorer)
+
+    def _screen(self, scorer: str) -> Scorer | None:
         """What chooses the texts that the encoder is asked about: the model's own surrogate, where there is one."""
         from unmask.search.options import ENCODER, SURROGATE
-        from unmask.search.surrogate import finished_surrogate
 
-        if scorer != ENCODER or finished_surrogate(self.folder) is None:
+        if scorer != ENCODER or self.surrogate_of(scorer) is None:
             return None
         try:
             return self.scorer(SURROGATE)
@@ -275,14 +300,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         search: SearchOptions | None,
     ) -> Iterator[DecodeStep]:
         if decoder == SEARCH:
-            from unmask.search import SearchOptions
-            from unmask.search.stream import search as search_for
-
-            chosen = search or SearchOptions()
-            return search_for(
-                self.denoiser, self.scorer(chosen.scorer), values, chosen, options, row_keys, self.schedule, self.dtype,
-                screen=self.screen(chosen.scorer),
-            )  # fmt: skip
+            return self.search(values, row_keys, options, search)
         return decode(self.denoiser, values, decoder, options, row_keys, self.schedule, self.dtype)
 
     def _invert_part(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -115,18 +115,15 @@ def bench(
     chosen = TABLES.resolve(table)
     if place is not None and table != MILESTONES:
         raise InputError(f"{place} was given, but only {MILESTONES} and {PLOT} take a place; did you mean --out?")
-    options = DecodeOptions(seed=seed) if steps is None else DecodeOptions(seed=seed, steps=steps)
-    options = with_options(options, option or [])
+    chosen_steps: dict[str, Any] = {} if steps is None else {"steps": steps}
+    options = with_options(DecodeOptions(seed=seed, **chosen_steps), option or [])
     setting = _setting(
         out, model, place, decoder, options, limit, pairs, perplexity, device, precision,
         recipe or chosen.recipe, overrides, rows, budget,
     )  # fmt: skip
     setting.check()
-    if dry_run:
-        _list(table, chosen, setting)
-        return
     set_threads(threads)
-    _measure(table, chosen, setting, texts, markdown)
+    _list(table, chosen, setting) if dry_run else _measure(table, chosen, setting, texts, markdown)
 
 
 def _setting(

@@ -203,11 +203,11 @@ class Run:
 
     def _surrogate(self) -> str | None:
         """The hash of the surrogate that has a say in the search, if any has."""
-        from unmask.search.options import ENCODER, SURROGATE
-        from unmask.search.surrogate import FOLDER, surrogate_hash
+        from unmask.search.surrogate import surrogate_manifest
 
-        named = self.search.scorer
-        return surrogate_hash(self.inverter.folder / FOLDER if named in (ENCODER, SURROGATE) else Path(named))
+        folder = self.inverter.surrogate_of(self.search.scorer)
+        manifest = None if folder is None else surrogate_manifest(folder)
+        return None if manifest is None else manifest["weights"]["sha256"]
 
     def _total(self) -> int | None:
         known = [number for number in (self.source.count, self.limit) if number is not None]

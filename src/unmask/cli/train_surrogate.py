@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unmask.cli.console import note, print_json, progress_bar, say
+from unmask.cli.console import note, progress_bar, say
+from unmask.cli.train import print_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,14 +57,10 @@ def train_surrogate(
         raise InputError(f"--rate is {rate}, expected more than 0, such as 0.002; change it")
     choices = SurrogateTraining(rows=rows, batch_size=batch_size, rate=rate, seed=seed)
     with progress_bar("training a surrogate", total=100) as advance:
-        watch: Callable[[dict[str, Any]], None] = _print if as_json else _writer(advance)
+        watch: Callable[[dict[str, Any]], None] = print_event if as_json else _writer(advance)
         folder = run_training(source, pairs, out or source / FOLDER, choices, resume, device, on_event=watch)
     if not as_json:
         say(f"trained: {folder}; use it with: --decoder search --scorer {folder if out else 'surrogate'}")
-
-
-def _print(event: dict[str, Any]) -> None:
-    print_json(event, indent=None)
 
 
 def _writer(advance: Callable[..., None]) -> Callable[[dict[str, Any]], None]:

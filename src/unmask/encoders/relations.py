@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from unmask.metrics.vectors import unit
+
 AGREES = 0.998  # cosine from which two vectors count as the same: other hardware, fp16 and int8 all stay above
 SAME_LENGTH = 0.02  # relative difference of norms that counts as rounding
 GRID_DIMENSION = 64  # below this too few numbers stand in a row to see the steps of a quantised one
-
-
-def unit(values: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(values, axis=1, keepdims=True)  # (rows, 1)
-    return values / np.where(norms == 0, 1, norms)
 
 
 def cosines(given: np.ndarray, made: np.ndarray) -> np.ndarray:

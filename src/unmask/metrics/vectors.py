@@ -1,4 +1,4 @@
-"""How close two vectors are."""
+"""How close two vectors are, and rows of unit length."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     products = np.einsum("ij,ij->i", left, right)
     return np.clip(np.divide(products, lengths, out=np.zeros(len(left)), where=lengths > 0), -1.0, 1.0)
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    """Rows (..., dimension) of length 1; zero vectors stay what they are."""
+    norms = np.linalg.norm(values, axis=-1, keepdims=True)
+    return values / np.where(norms == 0, 1, norms)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from unmask.denoiser.conditioning import Condition
+from unmask.metrics.vectors import unit
 from unmask.runtime import autocast, stream_for
 from unmask.search.blanks import Blank, fill
 from unmask.search.drafts import draft, open_again, redraft
@@ -18,7 +19,7 @@ from unmask.search.edits import MAKERS, combined, crossings
 from unmask.search.ground import Ground, blanks_of, ground_of
 from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
-from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between, unit
+from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions

@@ -11,6 +11,7 @@ import torch
 
 from unmask.encoders.slopes import CALLS_PER_TEXT, read_gradient
 from unmask.errors import BudgetExhausted, EncoderError
+from unmask.metrics.vectors import unit
 from unmask.runtime import autocast
 from unmask.search.ground import Slope
 from unmask.search.hypotheses import Row, by_length
@@ -231,9 +232,3 @@ def forbidden_tokens(denoiser: Denoiser) -> torch.Tensor:
 def noise_between(screened: np.ndarray, exact: np.ndarray) -> float:
     """How far from 1 a text's cosine with itself may be, from two answers for it."""
     return max(LEAST_NOISE, NOISE_MARGIN * float(1 - screened @ exact))
-
-
-def unit(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float32)
-    norms = np.linalg.norm(values, axis=-1, keepdims=True)
-    return values / np.maximum(norms, 1e-12)

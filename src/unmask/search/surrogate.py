@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from torch import nn
 from unmask.denoiser.scratch import ScratchTransformer
 from unmask.denoiser.storage import stored_weights, unpack_weights
 from unmask.errors import CheckpointError
-from unmask.files import make_folder, read_json, sha256_of_file, write_by_name, write_json
+from unmask.files import copy_file, make_folder, read_json, sha256_of_file, write_json
 from unmask.recipe import ScratchBackbone
 
 if TYPE_CHECKING:
@@ -104,25 +103,23 @@ def save_surrogate(
         write_json(folder / MANIFEST, manifest)
 
 
-def finished_surrogate(folder: Path) -> dict[str, Any] | None:
-    """The manifest of the surrogate beside a checkpoint, if there is one and its training has come to its end."""
-    place = folder / FOLDER / MANIFEST
-    manifest: dict[str, Any] = read_json(place) if place.is_file() else {}
-    is_finished = manifest.get("kind") == KIND and manifest["progress"].get(FINISHED, False)
-    return manifest if is_finished else None
+def surrogate_manifest(folder: Path) -> dict[str, Any] | None:
+    """Of the surrogate in a folder; None where there is none."""
+    manifest: dict[str, Any] = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    return manifest if manifest.get("kind") == KIND else None
 
 
-def surrogate_hash(folder: Path) -> str | None:
-    """Of the weights of the surrogate in a folder; None where there is none."""
-    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
-    return manifest["weights"]["sha256"] if manifest.get("kind") == KIND else None
+def finished_surrogate(folder: Path) -> Path | None:
+    """The folder of the surrogate beside a checkpoint, if there is one and its training has come to its end."""
+    manifest = surrogate_manifest(folder / FOLDER)
+    return folder / FOLDER if manifest is not None and manifest["progress"].get(FINISHED) else None
 
 
 def surrogate_files(folder: Path) -> list[Path]:
     """Every file of that surrogate."""
-    manifest = finished_surrogate(folder)
-    place = folder / FOLDER
-    return [] if manifest is None else [place / manifest["weights"]["file"], place / MANIFEST]
+    place = finished_surrogate(folder)
+    manifest = None if place is None else surrogate_manifest(place)
+    return [] if place is None or manifest is None else [place / manifest["weights"]["file"], place / MANIFEST]
 
 
 def copy_surrogate(source: Path, target: Path) -> None:
@@ -130,8 +127,7 @@ def copy_surrogate(source: Path, target: Path) -> None:
     for old in surrogate_files(target):
         old.unlink(missing_ok=True)
     for path in surrogate_files(source):
-        copy = make_folder(target / FOLDER) / path.name
-        write_by_name(copy, lambda name, path=path: shutil.copyfile(path, name))  # type: ignore[misc]
+        copy_file(path, make_folder(target / FOLDER) / path.name)
 
 
 def load_surrogate(

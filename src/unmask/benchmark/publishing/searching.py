@@ -21,15 +21,13 @@ from unmask.metrics.text import score_rows
 from unmask.metrics.vectors import cosine
 from unmask.runtime import stream_for
 from unmask.search import SearchOptions
-from unmask.search.options import EDITS, ENCODER, KINDS, SURROGATE
+from unmask.search.options import EDITS, KINDS, SURROGATE
 from unmask.search.stream import TOGETHER
-from unmask.search.stream import search as search_for
 from unmask.search.surrogate import finished_surrogate
 
 if TYPE_CHECKING:
     from unmask.records import DecodeStep
     from unmask.search.hypotheses import Row
-    from unmask.search.scorers import Scorer
 
 SEARCH, ABLATION, ORDER = "search", "search-ablation", "search-order"
 # Texts shorter than this say too little to be told from others.
@@ -91,9 +89,7 @@ class Curve:
     verified: np.ndarray  # (texts,) bool
 
 
-def trace(
-    opened: Opened, texts: Texts, options: SearchOptions, scorer: Scorer, beginnings: Sequence[Row] | None = None
-) -> Curve:
+def trace(opened: Opened, texts: Texts, options: SearchOptions, beginnings: Sequence[Row] | None = None) -> Curve:
     """Search for all texts, as many together as the search takes, and note every mark that is passed."""
     inverter, count = opened.inverter, len(texts.ids)
     marks = (*(mark for mark in MARKS if mark < options.budget), options.budget)
@@ -108,10 +104,9 @@ def trace(
         part = slice(start, min(start + TOGETHER, count))
         rows = range(part.start, part.stop)
         began = time.perf_counter()
-        for step in search_for(
-            inverter.denoiser, scorer, torch.from_numpy(texts.vectors[part]), options, opened.setting.options, rows,
-            inverter.schedule, inverter.dtype, beginnings=None if beginnings is None else beginnings[part],
-            screen=inverter.screen(options.scorer),
+        for step in inverter.search(
+            torch.from_numpy(texts.vectors[part]), rows, opened.setting.options, options,
+            beginnings=None if beginnings is None else beginnings[part],
         ):  # fmt: skip
             _note(curve, part, step, (time.perf_counter() - began) / len(rows))
         opened.setting.on_progress(stage, part.stop, count)
@@ -146,8 +141,7 @@ def measure_curves(setting: Setting) -> Iterator[Result]:
     for strategy in strategies(setting.budget):
         if strategy.options.scorer == SURROGATE and not finished_surrogate(opened.inverter.folder):
             continue  # this model has none
-        scorer = opened.inverter.scorer(strategy.options.scorer)
-        curve = trace(opened, texts, strategy.options, scorer)
+        curve = trace(opened, texts, strategy.options)
         for place, mark in enumerate(curve.marks):
             details = _details(opened, texts, strategy, "compared", mark)
             columns = scored(opened, texts, curve.found[place])
@@ -175,22 +169,28 @@ def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> Result:
 def _by_length(
     setting: Setting, opened: Opened, texts: Texts, strategy: Strategy, columns: dict[str, np.ndarray]
 ) -> Iterator[Result]:
+    for name, chosen in _of_lengths(texts, LENGTHS):
+        details = _details(opened, texts, strategy, "length", name)
+        yield _result(setting, SEARCH, strategy.label, {k: v[chosen] for k, v in columns.items()}, {}, details)
+
+
+def _of_lengths(texts: Texts, bounds: Sequence[tuple[int, int]]) -> Iterator[tuple[str, np.ndarray]]:
+    """What each range of lengths is called, and which texts lie in it, where any do; (texts,) bool."""
     sizes = np.array([len(ids) for ids in texts.ids])
-    for least, most in LENGTHS:
+    for least, most in bounds:
         chosen = (sizes >= least) & (sizes <= most)
         if chosen.any():
-            details = _details(opened, texts, strategy, "length", f"{least} to {most}")
-            yield _result(setting, SEARCH, strategy.label, {k: v[chosen] for k, v in columns.items()}, {}, details)
+            yield f"{least} to {most}", chosen
 
 
 def measure_ablation(setting: Setting) -> Iterator[Result]:
     """The search without one kind of edits after the other."""
     opened = setting.open()
-    texts, scorer = long_enough(opened), opened.inverter.scorer(ENCODER)
+    texts = long_enough(opened)
     for without in ((), *((kind,) for kind in KINDS)):
         options = SearchOptions(budget=setting.budget, without=without)
         strategy = Strategy(f"without {without[0]}" if without else "everything", options)
-        curve = trace(opened, texts, options, scorer)
+        curve = trace(opened, texts, options)
         columns = scored(opened, texts, curve.found[-1])
         numbers = {"compared": float(curve.calls.mean()), "seconds_per_vector": float(curve.seconds[-1].mean())}
         details = _details(opened, texts, strategy, "ablation", strategy.label)
@@ -200,22 +200,20 @@ def measure_ablation(setting: Setting) -> Iterator[Result]:
 def measure_order(setting: Setting) -> Iterator[Result]:
     """From the right words in any order: how often do the rounds bring back the text?"""
     opened = setting.open()
-    texts, scorer = long_enough(opened), opened.inverter.scorer(ENCODER)
+    texts = long_enough(opened)
     beginnings = [
         tuple(stream_for(setting.seed, 9, row).permutation(ids).tolist()) for row, ids in enumerate(texts.ids)
     ]
     options = SearchOptions(budget=setting.budget, restarts=0, patience=SearchOptions().rounds)
     strategy = Strategy("right words, scrambled", options)
-    curve = trace(opened, texts, options, scorer, beginnings)
+    curve = trace(opened, texts, options, beginnings)
     columns = scored(opened, texts, curve.found[-1])
-    sizes = np.array([len(ids) for ids in texts.ids])
-    for least, most in ((SHORTEST, int(sizes.max())), *LENGTHS):
-        chosen = (sizes >= least) & (sizes <= most)
-        if chosen.any():
-            details = _details(opened, texts, strategy, "length", f"{least} to {most}")
-            numbers = {"compared": float(curve.calls[chosen].mean())}
-            part = {name: values[chosen] for name, values in columns.items()}
-            yield _result(setting, ORDER, f"{least} to {most} tokens", part, numbers, details)
+    whole = (SHORTEST, max(map(len, texts.ids)))
+    for name, chosen in _of_lengths(texts, (whole, *LENGTHS)):
+        details = _details(opened, texts, strategy, "length", name)
+        numbers = {"compared": float(curve.calls[chosen].mean())}
+        part = {metric: values[chosen] for metric, values in columns.items()}
+        yield _result(setting, ORDER, f"{name} tokens", part, numbers, details)
 
 
 def _details(opened: Opened, texts: Texts, strategy: Strategy, group: str, name: Any) -> dict[str, Any]:
