@@ -97,3 +97,37 @@ def test_bad_input_is_named(model: NgramModel) -> None:
         model.negative_log_likelihood([""], [[1, 40]])
     with pytest.raises(InputError, match="without any token"):
         perplexity(model, [""], [[]])
+
+
+@pytest.mark.parametrize("least", [(1, 1, 1, 1), (1, 2, 3, 4), (1, 3, 10**6, 10**6), (2, 10**6, 3, 3)])
+def test_packed_it_still_sums_to_one_and_knows_its_language(model: NgramModel, least: tuple[int, ...]) -> None:
+    small = NgramModel.unpacked(model.packed(least), "packed")
+    for context in CONTEXTS:
+        assert small.next_probabilities(context).sum() == pytest.approx(1, abs=1e-9)
+    texts, random = language(100, seed=1), np.random.default_rng(2)
+    if least[1] < 10**6:
+        shuffled = [random.permutation(text).tolist() for text in texts]
+        assert perplexity(small, [""] * 100, texts).high < perplexity(small, [""] * 100, shuffled).low
+
+
+def test_packing_loses_little_and_once_only(model: NgramModel) -> None:
+    texts = language(100, seed=1)
+    whole, once = model, NgramModel.unpacked(model.packed((1, 1, 1, 1)), "once")
+    again = NgramModel.unpacked(once.packed((1, 1, 1, 1)), "again")
+    nats = [kept.negative_log_likelihood([], texts)[0] for kept in (whole, once, again)]
+    assert nats[1].sum() < 1.01 * nats[0].sum()
+    assert (nats[1] == nats[2]).all()
+
+
+def test_rare_ngrams_left_out_make_it_smaller(model: NgramModel) -> None:
+    sizes = [
+        sum(part.nbytes for part in model.packed(least).values())
+        for least in ((1, 1, 1, 1), (1, 2, 2, 2), (1, 2, 3, 4))
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_the_same_text_costs_the_same_in_any_company(model: NgramModel) -> None:
+    texts = [*language(20), [5, 6, 7], [5, 6, 7], [], [39]]
+    together, _ = model.negative_log_likelihood([], texts)
+    assert together.tolist() == [float(model.negative_log_likelihood([], [text])[0][0]) for text in texts]

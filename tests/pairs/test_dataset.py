@@ -31,6 +31,17 @@ def test_any_rows_in_any_order(folder) -> None:
             pairs.rows("train", np.array([0, wrong]))
 
 
+def test_texts_come_without_padding_from_all_over_the_part(folder) -> None:
+    pairs = PairsDataset.open(folder)
+    count, pad_id = pairs.count("train"), pairs.tokenizer().pad_id
+    ids, _ = pairs.rows("train", np.arange(count))
+    whole = [[token for token in row if token != pad_id] for row in ids.tolist()]
+    assert list(pairs.texts("train", 10**9)) == whole
+    half = list(pairs.texts("train", count // 2))
+    assert len(half) == count // 2 and half[-1] in whole[-3:]
+    assert list(pairs.texts("train", 0)) == []
+
+
 def test_shards_are_mapped_and_small(folder) -> None:
     tokens = np.load(folder / "train-00000.tokens.npy", mmap_mode="r", allow_pickle=False)
     vectors = np.load(folder / "train-00000.vectors.npy", mmap_mode="r", allow_pickle=False)

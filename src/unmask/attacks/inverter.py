@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from unmask.encoders.base import Encoder
     from unmask.search import SearchOptions
+    from unmask.search.fluency import Fluency
     from unmask.search.scorers import Scorer
 
 DEFAULT_MODEL = "minilm"
@@ -70,6 +71,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         self.schedule = build_schedule(self.recipe.schedule)
         self._encoder: Encoder | None = None
         self._scorers: dict[str, Scorer] = {}
+        self._fluencies: dict[Path, Fluency | None] = {}
         # The manifest says everything; the mixin would write a second account, made from these arguments.
         self._hub_mixin_config = None
 
@@ -153,10 +155,10 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         from unmask.search import search as search_for
 
         chosen = search or SearchOptions()
-        scorer, screen = self.scorer(chosen.scorer), self._screen(chosen.scorer)
         return search_for(
-            self.denoiser, scorer, values, chosen, options, row_keys, self.schedule, self.dtype, screen=screen, **how
-        )
+            self.denoiser, self.scorer(chosen.scorer), values, chosen, options, row_keys, self.schedule, self.dtype,
+            screen=self._screen(chosen.scorer), fluency=self._fluency(chosen.scorer), **how,
+        )  # fmt: skip
 
     def scorer(self, name: str) -> Scorer:
         """What a search compares texts by: `encoder`, `surrogate`, or the folder of a surrogate."""
@@ -198,6 +200,25 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         except CheckpointError as error:
             log.warning("the search does without the model's surrogate: %s", error)
             return None
+
+    def _fluency(self, scorer: str) -> Fluency | None:
+        """How likely texts are, counted when that surrogate was trained."""
+        from unmask.search.fluency import load_fluency
+        from unmask.search.options import ENCODER
+        from unmask.search.surrogate import surrogate_manifest
+
+        folder = self.surrogate_of(scorer)
+        if folder is None or folder in self._fluencies:
+            return None if folder is None else self._fluencies[folder]
+        try:
+            found = load_fluency(folder, surrogate_manifest(folder) or {})
+        except CheckpointError as error:
+            if scorer != ENCODER:
+                raise
+            log.warning("the search does without the model's n-grams: %s", error)
+            found = None
+        self._fluencies[folder] = found
+        return found
 
     def invert(
         self,

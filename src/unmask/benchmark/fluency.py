@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from unmask.errors import InputError, OutputError
 from unmask.metrics.ngrams import NgramModel
@@ -18,7 +15,6 @@ if TYPE_CHECKING:
 
 NGRAM = "ngram"
 TRAINING_ROWS = 1_000_000  # rows the n-gram model is learned from
-_ROWS_AT_ONCE = 50_000
 logger = logging.getLogger(__name__)
 
 
@@ -46,17 +42,9 @@ def ngram_model_of(pairs: PairsDataset, tokenizer: TextTokenizer) -> NgramModel:
         kept = NgramModel.load(folder)
         if kept.name == name:
             return kept
-    model = NgramModel.train(_training_texts(pairs, rows, tokenizer.pad_id), tokenizer.vocabulary_size, name)
+    model = NgramModel.train(pairs.texts("train", rows), tokenizer.vocabulary_size, name)
     try:
         model.save(folder)
     except OutputError as error:
         logger.warning("the n-gram model is not kept: %s", error)
     return model
-
-
-def _training_texts(pairs: PairsDataset, rows: int, pad_id: int) -> Iterator[list[int]]:
-    chosen = np.arange(rows) * pairs.count("train") // max(rows, 1)
-    for start in range(0, rows, _ROWS_AT_ONCE):
-        ids, _ = pairs.rows("train", chosen[start : start + _ROWS_AT_ONCE])  # (rows, length)
-        lengths = (ids != pad_id).sum(axis=1)
-        yield from (row[:length].tolist() for row, length in zip(ids, lengths, strict=True))

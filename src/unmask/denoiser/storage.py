@@ -48,19 +48,21 @@ def unpack_weights(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 @contextmanager
-def stored_weights(folder: Path, weights: dict[str, torch.Tensor], storage: str) -> Iterator[dict[str, str]]:
+def stored_weights(
+    folder: Path, weights: dict[str, torch.Tensor], storage: str, stem: str = "weights"
+) -> Iterator[dict[str, str]]:
     """Write weights into a file named by its hash, and yield what a manifest says of it.
 
     Write that manifest in the block: only after it are older weights removed, so that the folder is valid throughout.
     """
     from safetensors.torch import save_file
 
-    temporary = folder / ".weights.safetensors"
+    temporary = folder / f".{stem}.safetensors"
     packed = pack_weights(weights, storage)
     write_by_name(temporary, lambda name: save_file(packed, name))
     digest = sha256_of_file(temporary)
-    kept = temporary.replace(folder / f"weights-{digest[:12]}.safetensors")
+    kept = temporary.replace(folder / f"{stem}-{digest[:12]}.safetensors")
     yield {"file": kept.name, "sha256": digest, "storage": storage}
-    for old in folder.glob("weights-*.safetensors"):
+    for old in folder.glob(f"{stem}-*.safetensors"):
         if old != kept:
             old.unlink()

@@ -7,7 +7,8 @@ predicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -23,6 +24,7 @@ _BITS = 16  # of one symbol; a whole n-gram is one 64-bit key
 _START, _RARE, _FIRST = 0, 1, 2  # symbols: before the text, tokens without a symbol of their own, the rest
 _OWN_SYMBOLS = 2**_BITS - _FIRST
 _TEXTS_AT_ONCE = 10_000
+_STEPS_A_DOUBLING = 8  # as finely as packed counts are told apart
 _FORMAT = 1
 _MANIFEST, _COUNTS = "ngrams.json", "ngrams.npz"
 
@@ -32,17 +34,26 @@ class _Order:
     """The n-grams of one length, sorted, and their contexts, which are then sorted too."""
 
     keys: np.ndarray  # (n-grams,) uint64
-    counts: np.ndarray  # (n-grams,) uint32
+    counts: np.ndarray  # (n-grams,) float64
     contexts: np.ndarray  # (contexts,) uint64
     context_counts: np.ndarray  # (contexts,) float64; occurrences
-    context_kinds: np.ndarray  # (contexts,) float64; different continuations
+    freed: np.ndarray  # (contexts,) float64; what of these goes to the order below
     discount: float
 
     @classmethod
-    def from_counts(cls, keys: np.ndarray, counts: np.ndarray) -> _Order:
+    def from_counts(
+        cls, keys: np.ndarray, counts: np.ndarray, discount: float | None = None, below: _Order | None = None
+    ) -> _Order:
+        """`below`, where rare n-grams have been left out, still knows how often each context occurred."""
+        counts = counts.astype(np.float64)
+        discount = _discount(counts) if discount is None else discount
         contexts, first = np.unique(keys >> np.uint64(_BITS), return_index=True)
-        kinds = np.diff(np.append(first, len(keys))).astype(np.float64)
-        return cls(keys, counts, contexts, np.add.reduceat(counts.astype(np.float64), first), kinds, _discount(counts))
+        totals = kept = np.add.reduceat(counts, first) if len(keys) else counts
+        if below is not None:
+            known_counts, known = _look_up(below.keys, below.counts, contexts)
+            totals = np.where(known, np.maximum(known_counts, kept), kept)
+        freed = totals - kept + discount * np.diff(np.append(first, len(keys)))
+        return cls(keys, counts, contexts, totals, freed, discount)
 
 
 class NgramModel:
@@ -75,7 +86,10 @@ class NgramModel:
         flat, lengths = _flatten(ids)
         _check_ids(flat, self.vocabulary_size)
         rows = np.repeat(np.arange(len(lengths)), lengths)
-        surprise = -np.log(self._probabilities(list(_windows(self._symbols[flat], lengths))))
+        *_, whole = _windows(self._symbols[flat], lengths)
+        kinds, place = np.unique(whole, return_inverse=True)  # texts that are much alike are read once
+        within = [kinds & np.uint64(2 ** (_BITS * order) - 1) for order in range(1, ORDER)]
+        surprise = -np.log(self._probabilities([*within, kinds]))[place]
         return np.bincount(rows, weights=surprise, minlength=len(lengths)), lengths.astype(np.float64)
 
     def next_probabilities(self, context: Sequence[int]) -> np.ndarray:
@@ -91,7 +105,7 @@ class NgramModel:
         """Write counts and manifest into a folder; what can be worked out is worked out on loading."""
         folder = make_folder(folder)
         arrays = {f"keys{n}": order.keys for n, order in enumerate(self._orders, start=1)}
-        arrays |= {f"counts{n}": order.counts for n, order in enumerate(self._orders, start=1)}
+        arrays |= {f"counts{n}": order.counts.astype(np.uint32) for n, order in enumerate(self._orders, start=1)}
         with atomic_writer(folder / _COUNTS) as handle:
             np.savez(handle, **{"symbols": self._symbols, **arrays})  # type: ignore[arg-type]
         write_json(folder / _MANIFEST, {"format": _FORMAT, "name": self.name, "order": ORDER})
@@ -115,6 +129,28 @@ class NgramModel:
                 f"{folder / _COUNTS} cannot be read ({error}); remove {folder} and make it again"
             ) from error
 
+    def packed(self, least: Sequence[int]) -> dict[str, np.ndarray]:
+        """As bytes, without n-grams that are rarer than `least` of each order; counts to an eighth of a doubling."""
+        arrays: dict[str, np.ndarray] = {"symbols": self._symbols.view(np.uint8)}
+        for number, (order, fewest) in enumerate(zip(self._orders, least, strict=True), start=1):
+            kept = order.counts >= fewest
+            arrays[f"keys{number}"] = _squeeze(np.diff(order.keys[kept], prepend=np.uint64(0)))
+            codes = np.round(np.log2(order.counts[kept]) * _STEPS_A_DOUBLING).clip(max=255)
+            arrays[f"counts{number}"] = _squeeze(codes.astype(np.uint8))
+            arrays[f"discount{number}"] = np.array([order.discount]).view(np.uint8)
+        return arrays
+
+    @classmethod
+    def unpacked(cls, arrays: Mapping[str, np.ndarray], name: str) -> NgramModel:
+        """What `packed` gave."""
+        orders: list[_Order] = []
+        for number in range(1, ORDER + 1):
+            keys = np.cumsum(_unsqueeze(arrays[f"keys{number}"], np.uint64), dtype=np.uint64)
+            counts = 2.0 ** (_unsqueeze(arrays[f"counts{number}"], np.uint8) / _STEPS_A_DOUBLING)
+            discount = float(arrays[f"discount{number}"].view(np.float64)[0])
+            orders.append(_Order.from_counts(keys, counts, discount, orders[-1] if orders else None))
+        return cls(name, arrays["symbols"].view(np.uint16), orders)
+
     @staticmethod
     def is_saved_in(folder: Path | str) -> bool:
         return (Path(folder) / _MANIFEST).is_file()
@@ -124,13 +160,14 @@ class NgramModel:
         after = (windows[0] & np.uint64(2**_BITS - 1)).astype(np.int64)
         probability = self._sizes[after] / self.vocabulary_size
         for order, keys in zip(self._orders, windows, strict=True):
+            if not len(order.keys):
+                continue
             counts, known = _look_up(order.keys, order.counts, keys)
             context = np.searchsorted(order.contexts, keys >> np.uint64(_BITS)).clip(max=len(order.contexts) - 1)
             seen = order.contexts[context] == keys >> np.uint64(_BITS)
             total = order.context_counts[context]
             kept = np.where(known, counts - order.discount, 0.0)
-            freed = order.discount * order.context_kinds[context]
-            probability = np.where(seen, (kept + freed * probability) / total, probability)
+            probability = np.where(seen, (kept + order.freed[context] * probability) / total, probability)
         return probability / self._sizes[after]
 
 
@@ -157,9 +194,21 @@ def _windows(symbols: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
         yield keys
 
 
+def _squeeze(values: np.ndarray) -> np.ndarray:
+    """Compressed, the bytes of one weight together; (bytes,) uint8."""
+    planes = values.view(np.uint8).reshape(len(values), values.itemsize).T
+    return np.frombuffer(zlib.compress(planes.tobytes(), 9), dtype=np.uint8)
+
+
+def _unsqueeze(squeezed: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    planes = np.frombuffer(zlib.decompress(squeezed.tobytes()), dtype=np.uint8)
+    width = np.dtype(dtype).itemsize
+    return planes.reshape(width, len(planes) // width).T.copy().reshape(-1).view(dtype)
+
+
 def _count(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     kinds, counts = np.unique(keys, return_counts=True)
-    return kinds, counts.astype(np.uint32)
+    return kinds, counts
 
 
 def _discount(counts: np.ndarray) -> float:
@@ -169,6 +218,8 @@ def _discount(counts: np.ndarray) -> float:
 
 
 def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not len(keys):
+        return np.zeros(len(wanted)), np.zeros(len(wanted), dtype=bool)
     place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
     return values[place].astype(np.float64), keys[place] == wanted
 

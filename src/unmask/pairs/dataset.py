@@ -15,6 +15,8 @@ from unmask.pairs.manifest import PairsManifest, read_manifest
 if TYPE_CHECKING:
     from unmask.text.tokens import TextTokenizer
 
+_TEXTS_AT_ONCE = 50_000
+
 
 class PairsDataset:
     """A finished folder of pairs."""
@@ -49,13 +51,26 @@ class PairsDataset:
             ids[places], vectors[places] = held_ids[inside], held_vectors[inside]
         return ids, vectors
 
-    def lengths(self, split: str, indices: np.ndarray) -> np.ndarray:
-        """Tokens of each of some rows, without reading their vectors."""
+    def texts(self, split: str, most: int) -> Iterator[list[int]]:
+        """The tokens of each row, or of so many of them, spread over the whole part."""
+        count = self.count(split)
+        rows = min(most, count)
+        chosen = np.arange(rows) * count // max(rows, 1)
+        for start in range(0, rows, _TEXTS_AT_ONCE):
+            ids, _ = self.rows(split, chosen[start : start + _TEXTS_AT_ONCE])  # (rows, length)
+            lengths = (ids != self._padding()).sum(axis=1)
+            yield from (row[:length].tolist() for row, length in zip(ids, lengths, strict=True))
+
+    def _padding(self) -> int:
         if self._pad_id is None:
             self._pad_id = self.tokenizer().pad_id
+        return self._pad_id
+
+    def lengths(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Tokens of each of some rows, without reading their vectors."""
         found = np.empty(len(indices), np.int64)
         for places, inside, (held_ids, _) in self._by_shard(split, np.asarray(indices, dtype=np.int64)):
-            found[places] = (held_ids[inside] != self._pad_id).sum(axis=1)
+            found[places] = (held_ids[inside] != self._padding()).sum(axis=1)
         return found
 
     def token_counts(self, vocabulary_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from unmask.search.ground import COSINE_PER_NAT, Ground
 from unmask.search.hypotheses import Edit, Hypothesis, Row
 
 LONGEST_MOVED_BLOCK = 3
+# Combinations grow from so many edits of one text, to so many at a time.
+BEGUN_WITH, MOST_TOGETHER = 12, 4
 # What the slope names and the denoiser does not is this much less likely than the least of what the denoiser names.
 UNNAMED = 1.0
 
@@ -149,26 +151,56 @@ def crossings(first: Hypothesis, second: Hypothesis) -> Iterator[Edit]:
         yield Edit(first.tokens[:cut] + second.tokens[cut:], "crossing", 0.0, likelihood, first.tokens, first.family)
 
 
-def combined(parent: Row, children: list[Hypothesis]) -> Iterator[Edit]:
-    """Edits of one text that each helped, all together and two at a time; best first."""
-    family = children[0].family if children else 0
-    changes = [
-        ([place for place, (old, new) in enumerate(zip(parent, child.tokens, strict=True)) if old != new], child)
-        for child in children
-        if len(child.tokens) == len(parent)
-    ]
-    together, used = list(parent), set[int]()
-    for places, child in changes:
-        if used.isdisjoint(places):
-            used |= set(places)
-            for place in places:
-                together[place] = child.tokens[place]
-    if changes:
-        yield Edit(tuple(together), "combination", 1.0, changes[0][1].likelihood, parent, family)
-    for number, (places, child) in enumerate(changes):
-        for others, other in changes[number + 1 :]:
-            if set(places).isdisjoint(others):
-                tokens = list(child.tokens)
-                for place in others:
-                    tokens[place] = other.tokens[place]
-                yield Edit(tuple(tokens), "combination", 0.0, child.likelihood, parent, family)
+def combined(parent: Hypothesis, children: Sequence[Hypothesis], vectors: np.ndarray, target: np.ndarray) -> list[Edit]:
+    """Several edits of one text at once, as far as they leave each other alone; the most promising first.
+
+    What one edit changes in the vector it changes about as much beside another: so a sum says which are worth trying,
+    and one that did not help alone may help beside another.
+
+    vectors: (1 + children, dimension), the parent's own first; target: (dimension,).
+    """
+    base, changes = vectors[0], vectors[1:] - vectors[0]
+    changed = [_changed_part(parent.tokens, child.tokens) for child in children]
+    apart = _apart(changed)  # (children, children)
+    found: dict[Row, Edit] = {}
+    order = sorted(range(len(children)), key=lambda number: -children[number].cosine)
+    for first in order[:BEGUN_WITH]:
+        together, free, reached = [first], apart[first], children[first].cosine
+        total = base + changes[first]
+        while len(together) < MOST_TOGETHER and free.any():
+            sums = total + changes  # (children, dimension)
+            cosines = np.where(free, sums @ target / np.linalg.norm(sums, axis=1), -np.inf)  # (children,)
+            best = int(cosines.argmax())
+            if cosines[best] <= reached:
+                break
+            together, free, reached, total = [*together, best], free & apart[best], float(cosines[best]), sums[best]
+            tokens = _with_parts(parent.tokens, [changed[number] for number in together])
+            likelihood = float(np.mean([children[number].likelihood for number in together]))
+            edit = Edit(tokens, "combination", reached - parent.cosine, likelihood, parent.tokens, parent.family)
+            found.setdefault(tokens, edit)
+    return sorted(found.values(), key=lambda edit: -edit.gain)
+
+
+Part = tuple[int, int, Row]
+
+
+def _changed_part(old: Row, new: Row) -> Part:
+    """(start, end, tokens): what stands in the new text in place of the old one's tokens from start to end."""
+    shared = min(len(old), len(new))
+    start = next((place for place in range(shared) if old[place] != new[place]), shared)
+    behind = next((n for n in range(shared - start) if old[-1 - n] != new[-1 - n]), shared - start)
+    return start, len(old) - behind, new[start : len(new) - behind]
+
+
+def _apart(parts: list[Part]) -> np.ndarray:
+    """Which parts leave each other alone; what is put in somewhere has no width. (parts, parts) bool."""
+    starts, ends = np.array([part[0] for part in parts]), np.array([part[1] for part in parts])
+    is_wide = ends > starts
+    before = (ends[:, None] < starts) | ((ends[:, None] == starts) & is_wide[:, None] & is_wide)
+    return before | before.T
+
+
+def _with_parts(tokens: Row, parts: list[Part]) -> Row:
+    for start, end, instead in sorted(parts, reverse=True):
+        tokens = (*tokens[:start], *instead, *tokens[end:])
+    return tokens

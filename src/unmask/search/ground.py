@@ -79,12 +79,14 @@ def spans_of(tokens: Row) -> list[tuple[int, int]]:
     return [(start, start + width) for width in SPANS for start in range(0, len(tokens) - width + 1, width)]
 
 
-def ground_of(hypothesis: Hypothesis, fillings: list[Filling], longest: int) -> Ground:
+def ground_of(hypothesis: Hypothesis, fillings: list[Filling], longest: int, is_judge: bool = True) -> Ground:
+    """From the fillings of a text's blanks; `is_judge`: whether they also say how likely the text is."""
     places, gaps = len(hypothesis.tokens), gaps_of(hypothesis.tokens, longest)
     likelihoods = np.concatenate([filling.of_asked for filling in fillings[:places]])
     spans = [
         (start, end, filling)
         for (start, end), filling in zip(spans_of(hypothesis.tokens), fillings[places + gaps :], strict=True)
     ]
-    known = replace(hypothesis, likelihood=float(np.diagonal(likelihoods).mean()))
-    return Ground(known, likelihoods, fillings[:places], fillings[places : places + gaps], spans)
+    if is_judge:
+        hypothesis = replace(hypothesis, likelihood=float(np.diagonal(likelihoods).mean()))
+    return Ground(hypothesis, likelihoods, fillings[:places], fillings[places : places + gaps], spans)

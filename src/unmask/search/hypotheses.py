@@ -25,7 +25,7 @@ def by_length(rows: Sequence[Row]) -> list[list[int]]:
 
 
 # Below this a text is as bad as any: one impossible token must not outweigh what the vector says.
-WORST_LIKELIHOOD = -8.0
+WORST_LIKELIHOOD = -12.0
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,14 @@ class Edit:
     tokens: Row
     kind: str
     gain: float  # what its maker expects of it; comparable within a kind
-    likelihood: float  # the denoiser's opinion of it, a mean log probability per token
+    likelihood: float  # mean log probability per token: the fluency model's, or where there is none the denoiser's
     parent: Row | None = None
     family: int = 0  # texts of one family descend from one draft
+
+
+def value_of(cosine: float, likelihood: float, weight: float) -> float:
+    """Cosine first; how likely the text is counts less the nearer the cosine is to 1."""
+    return cosine + weight * (1 - cosine) * max(likelihood, WORST_LIKELIHOOD)
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,7 @@ class Hypothesis:
     family: int = 0
 
     def value(self, weight: float) -> float:
-        """Cosine first; the denoiser's opinion counts less the nearer the cosine is to 1."""
-        return self.cosine + weight * (1 - self.cosine) * max(self.likelihood, WORST_LIKELIHOOD)
+        return value_of(self.cosine, self.likelihood, weight)
 
 
 @dataclass
@@ -68,7 +72,8 @@ class Target:
     best: Hypothesis | None = None
     seen: set[Row] = field(default_factory=set)
     checked: Row | None = None  # the text that was last embedded exactly
-    waiting: list[Edit] = field(default_factory=list)  # made of edits that each helped; tried in the next round
+    vectors: dict[Row, np.ndarray] = field(default_factory=dict)  # of the texts in the beam and of their children
+    children: dict[Row, list[Hypothesis]] = field(default_factory=dict)  # what was made of the texts in the beam
     grounds: dict[Row, Ground] = field(default_factory=dict)  # what was read of the texts in the beam
     tried: Counter[str] = field(default_factory=Counter)
     helped: Counter[str] = field(default_factory=Counter)
@@ -95,6 +100,13 @@ class Target:
         pool = {hypothesis.tokens: hypothesis for hypothesis in [*self.beam, *found]}
         order = sorted(pool.values(), key=lambda hypothesis: (-hypothesis.value(weight), hypothesis.tokens))
         self.beam = _diverse(order, width)
+
+    def forget(self) -> None:
+        """Let go of what was made of texts that are not edited any more."""
+        held = {hypothesis.tokens for hypothesis in self.beam}
+        self.children = {parent: made for parent, made in self.children.items() if parent in held}
+        held |= {child.tokens for made in self.children.values() for child in made}
+        self.vectors = {tokens: vector for tokens, vector in self.vectors.items() if tokens in held}
 
     def prefer(self, found: Iterable[Hypothesis], weight: float) -> None:
         """The text that is given as the answer: by the cosine alone where that is the encoder's word, else by both."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,22 +21,20 @@ from unmask.search.ground import Ground, blanks_of, ground_of
 from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
+from unmask.search.screening import screened
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
     from unmask.denoiser.network import Denoiser
     from unmask.diffusion.schedules import Schedule
+    from unmask.search.fluency import Fluency
 
-# Edits of one text that helped, of which combinations are tried.
-COMBINED = 5
 # A kind of edit that never helped is still tried now and then.
 PRIOR_HELPED, PRIOR_TRIED = 1.0, 8.0
 # Of a round's tries: for combinations of what helped, and for each pair of texts that are crossed.
-WAITING_SHARE, CROSSINGS_A_PAIR = 3, 1
+COMBINED_SHARE, CROSSINGS_A_PAIR = 3, 1
 # After so many rounds without a gain, a third of the tries goes to texts that are partly written anew.
 STUCK_AFTER, REDRAFTED_SHARE = 2, 3
-# Of the edits that a surrogate chooses from, this part is embedded whatever it thinks of them.
-UNSCREENED_SHARE = 4
 # A text that near may be the one; it is then embedded as exactly as can be.
 NEARLY = 10 * LEAST_NOISE
 LEAST_WITH_RESERVE = 16
@@ -54,12 +53,14 @@ class Search:
         schedule: Schedule | None = None,
         dtype: torch.dtype | None = None,
         screen: Scorer | None = None,
+        fluency: Fluency | None = None,
     ) -> None:
         self.denoiser, self.scorer, self.options = denoiser, scorer, options
         self.screen = None if "screen" in options.without else screen
         self.decode_options, self.schedule, self._dtype = decode_options, schedule, dtype
-        weight = options.likelihood_weight
-        self.likelihood_weight = scorer.likelihood_weight if weight is None else weight
+        self.fluency = None if "fluency" in options.without else fluency
+        usual = scorer.likelihood_weight if self.fluency is None else scorer.fluency_weight
+        self.likelihood_weight = usual if options.likelihood_weight is None else options.likelihood_weight
         self.targets: list[Target] = []
         self.condition: Condition | None = None
         scorer.failure = None
@@ -129,7 +130,9 @@ class Search:
             self._propose(target, of_target, redrafts[target.number])
             for target, of_target in zip(active, grounds, strict=True)
         ]
-        proposals = self._screened(active, proposals)
+        if self.screen is not None:
+            room = [min(self.options.tries, self._room(target)) for target in active]
+            proposals = screened(self.screen, active, self._read(proposals), room, self.likelihood_weight)
         self._score(active, proposals)
         stuck = []
         for target, tried in zip(active, proposals, strict=True):
@@ -164,7 +167,7 @@ class Search:
         for target in stuck:
             target.is_done = target.restarts >= self.options.restarts
             target.restarts, target.idle, target.nearest = target.restarts + 1, 0, -np.inf
-            target.beam, target.waiting = [], []
+            target.beam, target.children, target.vectors = [], {}, {}
         self._begin([target for target in stuck if not target.is_done])
 
     def _grounds(self, active: list[Target], with_slopes: bool = True) -> list[list[Ground]]:
@@ -182,7 +185,10 @@ class Search:
                     target.passes += len(more)
         with self._precision():
             fillings = fill(self.denoiser, self.condition, blanks, self.options.alternatives)
-        read = [(target, ground_of(hypothesis, fillings[a:b], longest)) for target, hypothesis, a, b in owners]
+        read = [
+            (target, ground_of(hypothesis, fillings[a:b], longest, self.fluency is None))
+            for target, hypothesis, a, b in owners
+        ]
         for target, ground in self._with_slopes(read) if with_slopes else read:
             target.grounds[ground.tokens] = ground
         for target in active:
@@ -243,8 +249,8 @@ class Search:
                     most -= 1
 
         if "combination" not in self.options.without:
-            add(sorted(target.waiting, key=lambda edit: -edit.gain), room // WAITING_SHARE)
-        target.waiting = []
+            several = [iter(_combined(target, hypothesis)) for hypothesis in target.beam]
+            add(_best_of(several), room // COMBINED_SHARE)
         add(redrafts, len(redrafts))
         if "crossing" not in self.options.without:
             for first in target.beam:
@@ -263,36 +269,13 @@ class Search:
             add(_best_of([make(ground, target.stream) for ground in grounds]), quota)
         return list(chosen.values())
 
-    def _screened(self, targets: list[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
-        """Of many edits those that bring the text nearest, as a surrogate sees it; some stay as they were ranked.
-
-        A surrogate knows what an edit changes better than where the text is, so its word is taken for the difference
-        to the text that was edited, whose own cosine the encoder has told.
-        """
-        if self.screen is None:
+    def _read(self, proposals: list[list[Edit]]) -> list[list[Edit]]:
+        """The same edits with what the fluency model says of them, where there is one."""
+        if self.fluency is None:
             return proposals
-        known = [hypothesis.tokens for target in targets for hypothesis in target.beam]
-        rows = [*known, *(edit.tokens for edits in proposals for edit in edits)]
-        vectors, _ = self.screen.vectors(rows)
-        chosen, first, start = list[list[Edit]](), 0, len(known)
-        for target, edits in zip(targets, proposals, strict=True):
-            of_beam = vectors[first : first + len(target.beam)] @ target.vector  # (beam,)
-            offsets = {
-                hypothesis.tokens: hypothesis.cosine - float(seen)
-                for hypothesis, seen in zip(target.beam, of_beam, strict=True)
-            }
-            usual = max(offsets.values(), default=0.0)
-            seen = vectors[start : start + len(edits)] @ target.vector  # (edits,)
-            expected = [
-                float(cosine) + offsets.get(edit.parent or (), usual) for edit, cosine in zip(edits, seen, strict=True)
-            ]
-            first, start = first + len(target.beam), start + len(edits)
-            room = min(self.options.tries, self._room(target))
-            best = sorted(range(len(edits)), key=lambda number: -expected[number])[: room - room // UNSCREENED_SHARE]
-            rest = [number for number in range(len(edits)) if number not in set(best)]
-            rest = rest[:: max(1, len(rest) // max(1, room - len(best)))][: room - len(best)]
-            chosen.append([edits[number] for number in [*best, *rest]])
-        return chosen
+        likelihoods = self.fluency.log_likelihoods([edit.tokens for edits in proposals for edit in edits])
+        told = iter(likelihoods.tolist())
+        return [[replace(edit, likelihood=next(told)) for edit in edits] for edits in proposals]
 
     def _is_allowed(self, target: Target, tokens: Row) -> bool:
         return 0 < len(tokens) <= self.denoiser.length and tokens not in target.seen
@@ -304,7 +287,7 @@ class Search:
 
     def _score(self, targets: list[Target], proposals: list[list[Edit]]) -> None:
         """Embed all proposals in the same calls, and take in what came out."""
-        spent = [edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)]
+        spent = self._read([edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)])
         vectors, sent = self.scorer.vectors([edit.tokens for edits in spent for edit in edits])
         start = 0
         for target, edits in zip(targets, spent, strict=True):
@@ -313,8 +296,7 @@ class Search:
             answered = np.isfinite(values).all(axis=1)  # (edits,) bool
             target.calls += int(sent[part].sum())
             target.seen |= {edit.tokens for edit in edits}
-            cosines = (values @ target.vector)[answered].tolist()
-            self._take(target, [edits[place] for place in np.flatnonzero(answered)], cosines)
+            self._take(target, [edits[place] for place in np.flatnonzero(answered)], values[answered])
         if self.scorer.is_encoder:
             self._verify([target for target in targets if target.cosine >= 1 - NEARLY])
         for target in targets:
@@ -338,22 +320,22 @@ class Search:
             if known and surely @ target.vector >= 1 - min(NEARLY, noise_between(quickly, surely)):
                 target.is_verified = target.is_done = True
 
-    def _take(self, target: Target, edits: list[Edit], cosines: list[float]) -> None:
+    def _take(self, target: Target, edits: list[Edit], values: np.ndarray) -> None:
+        """values: (edits, dimension)."""
         of_parent = {hypothesis.tokens: hypothesis.cosine for hypothesis in target.beam}
-        found, better = [], dict[Row, list[Hypothesis]]()
-        for edit, cosine in zip(edits, cosines, strict=True):
+        found, cosines = [], (values @ target.vector).tolist()
+        for edit, cosine, value in zip(edits, cosines, values, strict=True):
             target.tried[edit.kind] += 1
             hypothesis = Hypothesis(edit.tokens, cosine, edit.likelihood, edit.kind, edit.parent, edit.family)
             found.append(hypothesis)
-            if edit.parent is not None and cosine > of_parent.get(edit.parent, np.inf):
-                target.helped[edit.kind] += 1
-                better.setdefault(edit.parent, []).append(hypothesis)
-        for parent, children in better.items():
-            children.sort(key=lambda child: -child.cosine)
-            target.waiting += combined(parent, children[:COMBINED])
+            target.vectors[edit.tokens] = value
+            if edit.parent in of_parent:
+                target.helped[edit.kind] += cosine > of_parent[edit.parent]
+                target.children.setdefault(edit.parent, []).append(hypothesis)
         target.take(found, self.options.beam, self.likelihood_weight)
         if self.scorer.is_encoder:
             target.prefer(target.beam + found, 0.0)
+        target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
@@ -362,3 +344,12 @@ class Search:
 def _best_of(makers: list[Iterator[Edit]]) -> Iterator[Edit]:
     """Edits of several texts, each already in order, the most promising first."""
     return heapq.merge(*makers, key=lambda edit: -edit.gain)
+
+
+def _combined(target: Target, parent: Hypothesis) -> list[Edit]:
+    """Several of the edits that were tried of one text, at once."""
+    children = target.children.get(parent.tokens, [])
+    if len(children) < 2:
+        return []
+    vectors = np.stack([target.vectors[known.tokens] for known in (parent, *children)])
+    return combined(parent, children, vectors, target.vector)

@@ -9,8 +9,9 @@ from unmask.decoding.options import require
 EDITS = (
     "substitution", "insertion", "deletion", "window", "swap", "move", "span", "crossing", "combination", "redraft",
 )  # fmt: skip
-# What else can be left out: a local encoder's gradient, and a surrogate's choice among many edits.
-KINDS = (*EDITS, "slope", "screen")
+# What else can be left out: a local encoder's gradient, a surrogate's choice among many edits, and how likely the
+# n-grams of the training texts make a text.
+KINDS = (*EDITS, "slope", "screen", "fluency")
 
 
 ENCODER, SURROGATE = "encoder", "surrogate"

@@ -52,6 +52,7 @@ class Scorer(Protocol):
 
     failure: str | None  # why it answers no more
     likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
+    fluency_weight: float  # of a fluency model's opinion, where there is one
 
     def vectors(self, rows: Sequence[Row]) -> Answers:
         """Of texts, as fast as can be."""
@@ -67,7 +68,7 @@ class EncoderScorer:
     """The encoder that made the vectors."""
 
     is_encoder = True
-    likelihood_weight = 0.05
+    likelihood_weight, fluency_weight = 0.05, 0.1
 
     def __init__(self, encoder: Encoder, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
         if encoder.dimension != denoiser.dimension:
@@ -161,7 +162,7 @@ class SurrogateScorer:
     """A surrogate in the encoder's place: nothing it says costs a call, and nothing it says is proof."""
 
     is_encoder = False
-    likelihood_weight = 0.15
+    likelihood_weight, fluency_weight = 0.15, 0.5
     calls_of_slope = CALLS_PER_TEXT
     failure: str | None = None
 

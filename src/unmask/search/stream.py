@@ -19,6 +19,7 @@ from unmask.search.scorers import Scorer
 if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
     from unmask.diffusion.schedules import Schedule
+    from unmask.search.fluency import Fluency
 
 # Vectors that are searched for at one time; when one is done another joins.
 TOGETHER = 64
@@ -36,17 +37,18 @@ def search(
     together: int = TOGETHER,
     beginnings: Sequence[Row] | None = None,
     screen: Scorer | None = None,
+    fluency: Fluency | None = None,
 ) -> Iterator[DecodeStep]:
     """Search for vectors (batch, dimension); each step holds the best text of every row so far.
 
     A row whose turn has not come is masked. Rows come out the same whatever else is searched for beside them. Each row
     may be given a text to begin with, instead of the denoiser's first drafts. `screen` is a cheaper scorer that chooses
-    which edits are worth the scorer's own answer.
+    which edits are worth the scorer's own answer; `fluency` says how likely texts are.
     """
     require(together >= 1, "together", together, "at least 1")
     options = options or SearchOptions()
     keys = list(range(len(vectors)) if row_keys is None else row_keys)
-    running = Search(denoiser, scorer, options, decode_options or DecodeOptions(), schedule, dtype, screen)
+    running = Search(denoiser, scorer, options, decode_options or DecodeOptions(), schedule, dtype, screen, fluency)
     shown = np.full((len(vectors), denoiser.length), denoiser.mask_id, dtype=np.int64)
     step, waves = 0, -(-len(vectors) // together)
     while running.active or len(running.targets) < len(vectors):

@@ -14,6 +14,7 @@ from unmask.denoiser.storage import stored_weights, unpack_weights
 from unmask.errors import CheckpointError
 from unmask.files import copy_file, make_folder, read_json, sha256_of_file, write_json
 from unmask.recipe import ScratchBackbone
+from unmask.search.fluency import STEM as FLUENCY
 
 if TYPE_CHECKING:
     from unmask.text.tokens import TextTokenizer
@@ -84,9 +85,10 @@ def save_surrogate(
     tokenizer: TextTokenizer,
     encoder: dict[str, Any],
     progress: dict[str, Any],
+    fluency: dict[str, str] | None = None,
     storage: str = "int8",
 ) -> None:
-    """Write it, the manifest last."""
+    """Write it, the manifest last; `fluency` is what save_fluency said of that folder."""
     folder = make_folder(folder)
     with stored_weights(folder, surrogate.state_dict(), storage) as weights:
         manifest = {
@@ -99,6 +101,7 @@ def save_surrogate(
             "tokenizer": tokenizer.fingerprint,
             "encoder": encoder,
             "progress": progress,
+            **({} if fluency is None else {FLUENCY: fluency}),
         }
         write_json(folder / MANIFEST, manifest)
 
@@ -119,7 +122,10 @@ def surrogate_files(folder: Path) -> list[Path]:
     """Every file of that surrogate."""
     place = finished_surrogate(folder)
     manifest = None if place is None else surrogate_manifest(place)
-    return [] if place is None or manifest is None else [place / manifest["weights"]["file"], place / MANIFEST]
+    if place is None or manifest is None:
+        return []
+    names = [manifest[part]["file"] for part in ("weights", FLUENCY) if part in manifest]
+    return [place / name for name in (*names, MANIFEST)]
 
 
 def copy_surrogate(source: Path, target: Path) -> None:

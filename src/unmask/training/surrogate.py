@@ -14,8 +14,10 @@ import torch
 from unmask.denoiser.checkpoint import load_checkpoint
 from unmask.errors import CheckpointError, InterruptedRun, PairsError
 from unmask.files import make_folder, sha256_of_json
+from unmask.metrics.ngrams import NgramModel
 from unmask.recipe import OptimizerSection
 from unmask.runtime import autocast, choose_device, choose_dtype, keep_freed_memory, stream_for
+from unmask.search.fluency import save_fluency
 from unmask.search.surrogate import FINISHED, Surrogate, SurrogateShape, save_surrogate
 from unmask.training.data import BatchSource, load_rows
 from unmask.training.journal import Journal
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 # Batches whose rows are sorted by length together: none is much longer than its texts.
 LENGTH_POOL = 16
 AVERAGE = 0.998
+# Whose n-grams are counted; more do not fit into memory on a small machine.
+MOST_COUNTED_TEXTS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,11 @@ class Teaching:
     journal: Journal
     section: OptimizerSection
     progress: Progress = field(default_factory=Progress)
+    fluency: dict[str, str] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.progress.step >= self.choices.steps
 
     @property
     def identity(self) -> str:
@@ -92,7 +101,7 @@ def train_surrogate(
             run.progress = load_state(out / "state", run.surrogate, run.optimizer, run.average, run.identity)
         with stop_on_signals() as stopped:
             _advance(run, stopped, save_every)
-    if run.progress.step < run.choices.steps:
+    if not run.is_complete:
         raise InterruptedRun(f"stopped at step {run.progress.step}; everything is saved in {out}: go on with --resume")
     return out
 
@@ -160,8 +169,18 @@ def _advance(run: Teaching, stopped: Callable[[], bool], save_every: int) -> Non
             )
         if progress.step % save_every == 0 and progress.step < steps:
             _save(run)
+    if run.is_complete:
+        run.fluency = save_fluency(run.out, _count_ngrams(run))
     _save(run)
-    run.journal.write(event="end" if progress.step >= steps else "stop", **asdict(progress))
+    run.journal.write(event="end" if run.is_complete else "stop", **asdict(progress))
+
+
+def _count_ngrams(run: Teaching) -> NgramModel:
+    """What texts of this kind are like, whatever their vectors."""
+    rows = min(run.pairs.count("train"), MOST_COUNTED_TEXTS)
+    name = f"n-grams of {rows} training texts ({run.pairs.manifest.recipe_hash[:12]})"
+    run.journal.write(event="counting n-grams", texts=rows)
+    return NgramModel.train(run.pairs.texts("train", rows), run.held.tokenizer.vocabulary_size, name)
 
 
 def _train_step(run: Teaching, ids: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
@@ -193,10 +212,9 @@ def _save(run: Teaching) -> None:
     progress = run.progress
     with run.average.in_use():
         figures = validate(run.surrogate, run.pairs, run.device, run.dtype)
-        is_finished = progress.step >= run.choices.steps
-        done = {"step": progress.step, "samples": progress.samples, "seconds": progress.seconds, FINISHED: is_finished}
-        done |= figures
-        save_surrogate(run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done)
+        done = {"step": progress.step, "samples": progress.samples, "seconds": progress.seconds}
+        done |= {FINISHED: run.is_complete, **figures}
+        save_surrogate(run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done, run.fluency)
     save_state(run.out / "state", run.surrogate, run.optimizer, run.average, progress, run.identity)
     run.journal.write(event="validation", step=progress.step, **figures)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import torch
 
 from unmask.benchmark.held_out import embed
 from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_cells, notes, number, present
-from unmask.benchmark.publishing.results import Result
+from unmask.benchmark.publishing.results import Result, read_rows, write_rows
 from unmask.benchmark.publishing.setting import Opened, Setting, Table
 from unmask.decoding import DEFAULT_DECODER
 from unmask.errors import InputError
+from unmask.files import make_folder, sha256_of_json
 from unmask.metrics.bootstrap import intervals_of_means
 from unmask.metrics.text import score_rows
 from unmask.metrics.vectors import cosine
@@ -23,13 +25,14 @@ from unmask.runtime import stream_for
 from unmask.search import SearchOptions
 from unmask.search.options import EDITS, KINDS, SURROGATE
 from unmask.search.stream import TOGETHER
-from unmask.search.surrogate import finished_surrogate
+from unmask.search.surrogate import finished_surrogate, surrogate_manifest
 
 if TYPE_CHECKING:
     from unmask.records import DecodeStep
     from unmask.search.hypotheses import Row
 
 SEARCH, ABLATION, ORDER = "search", "search-ablation", "search-order"
+KEPT = "parts"  # beside the tables: what was measured of one that is not done
 # Texts shorter than this say too little to be told from others.
 SHORTEST = 6
 EMBEDDED_TOGETHER = 256
@@ -141,17 +144,39 @@ def measure_curves(setting: Setting) -> Iterator[Result]:
     for strategy in strategies(setting.budget):
         if strategy.options.scorer == SURROGATE and not finished_surrogate(opened.inverter.folder):
             continue  # this model has none
-        curve = trace(opened, texts, strategy.options)
-        for place, mark in enumerate(curve.marks):
-            details = _details(opened, texts, strategy, "compared", mark)
-            columns = scored(opened, texts, curve.found[place])
-            numbers = {
-                "compared": float(np.minimum(curve.calls, mark).mean()), "most": mark,
-                "seconds_per_vector": float(curve.seconds[place].mean()),
-            }  # fmt: skip
-            yield _result(setting, SEARCH, strategy.label, columns, numbers, details)
-        final = scored(opened, texts, curve.found[-1]) | {"verified": curve.verified.astype(float)}
-        yield from _by_length(setting, opened, texts, strategy, final)
+        yield from _once(opened, texts, SEARCH, strategy, functools.partial(_measure_curve, opened, texts, strategy))
+
+
+def _measure_curve(opened: Opened, texts: Texts, strategy: Strategy) -> Iterator[Result]:
+    setting, curve = opened.setting, trace(opened, texts, strategy.options)
+    for place, mark in enumerate(curve.marks):
+        details = _details(opened, texts, strategy, "compared", mark)
+        columns = scored(opened, texts, curve.found[place])
+        numbers = {
+            "compared": float(np.minimum(curve.calls, mark).mean()), "most": mark,
+            "seconds_per_vector": float(curve.seconds[place].mean()),
+        }  # fmt: skip
+        yield _result(setting, SEARCH, strategy.label, columns, numbers, details)
+    final = scored(opened, texts, curve.found[-1]) | {"verified": curve.verified.astype(float)}
+    yield from _by_length(setting, opened, texts, strategy, final)
+
+
+def _once(
+    opened: Opened, texts: Texts, table: str, strategy: Strategy, measure: Callable[[], Iterator[Result]]
+) -> list[Result]:
+    """What was measured of a strategy before it was interrupted, or what is measured now: a table may take hours."""
+    surrogate = finished_surrogate(opened.inverter.folder)
+    told = {
+        **_details(opened, texts, strategy, table, strategy.label), "options": asdict(opened.setting.options),
+        "surrogate": None if surrogate is None else surrogate_manifest(surrogate),
+    }  # fmt: skip
+    file = opened.setting.out / KEPT / f"{table}-{sha256_of_json([told, texts.ids])[:16]}.jsonl"
+    if file.is_file():
+        return read_rows(file)
+    results = list(measure())
+    make_folder(file.parent)
+    write_rows(file, results)
+    return results
 
 
 def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> Result:
@@ -190,11 +215,15 @@ def measure_ablation(setting: Setting) -> Iterator[Result]:
     for without in ((), *((kind,) for kind in KINDS)):
         options = SearchOptions(budget=setting.budget, without=without)
         strategy = Strategy(f"without {without[0]}" if without else "everything", options)
-        curve = trace(opened, texts, options)
-        columns = scored(opened, texts, curve.found[-1])
-        numbers = {"compared": float(curve.calls.mean()), "seconds_per_vector": float(curve.seconds[-1].mean())}
-        details = _details(opened, texts, strategy, "ablation", strategy.label)
-        yield _result(setting, ABLATION, strategy.label, columns, numbers, details)
+        yield from _once(opened, texts, ABLATION, strategy, functools.partial(_measure_end, opened, texts, strategy))
+
+
+def _measure_end(opened: Opened, texts: Texts, strategy: Strategy) -> Iterator[Result]:
+    curve = trace(opened, texts, strategy.options)
+    columns = scored(opened, texts, curve.found[-1])
+    numbers = {"compared": float(curve.calls.mean()), "seconds_per_vector": float(curve.seconds[-1].mean())}
+    details = _details(opened, texts, strategy, "ablation", strategy.label)
+    yield _result(opened.setting, ABLATION, strategy.label, columns, numbers, details)
 
 
 def measure_order(setting: Setting) -> Iterator[Result]:

@@ -1,0 +1,93 @@
+"""How likely texts are: what lies on disk, and what the search makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from unmask.decoding import DecodeOptions
+from unmask.denoiser.network import Denoiser
+from unmask.errors import CheckpointError
+from unmask.metrics.ngrams import NgramModel
+from unmask.search import SearchOptions, search
+from unmask.search.fluency import Fluency, load_fluency, save_fluency
+from unmask.search.loop import Search
+from unmask.search.scorers import EncoderScorer
+from unmask.text.tokens import TextTokenizer
+
+DECODE = DecodeOptions(steps=4)
+
+
+@pytest.fixture(scope="module")
+def counted(kit: ModuleType, tokenizer: TextTokenizer) -> NgramModel:
+    """Its texts have an order that the toy language itself has not."""
+    texts = [sorted(ids) for ids in tokenizer.encode(kit.sentences(500, seed=9))]
+    return NgramModel.train(texts, tokenizer.vocabulary_size, "counted")
+
+
+def test_it_tells_texts_from_their_words_in_another_order(
+    kit: ModuleType, tokenizer: TextTokenizer, counted: NgramModel
+) -> None:
+    texts = [tuple(sorted(ids)) for ids in tokenizer.encode(kit.sentences(50, seed=10))]
+    backwards = [tuple(reversed(text)) for text in texts]
+    fluency = Fluency(counted)
+    assert fluency.log_likelihoods(texts).mean() > fluency.log_likelihoods(backwards).mean() + 0.5
+    assert fluency.log_likelihoods([]).shape == (0,)
+
+
+def test_saved_and_loaded_it_says_the_same(
+    kit: ModuleType, tokenizer: TextTokenizer, counted: NgramModel, tmp_path: Path
+) -> None:
+    manifest = {"fluency": save_fluency(tmp_path, counted)}
+    again = {"fluency": save_fluency(tmp_path, counted)}
+    assert manifest == again and len(list(tmp_path.iterdir())) == 1
+    first, second = (load_fluency(tmp_path, manifest) for _ in range(2))
+    assert first is not None and second is not None
+    texts = [tuple(ids) for ids in tokenizer.encode(kit.sentences(20, seed=11))]
+    assert (first.log_likelihoods(texts) == second.log_likelihoods(texts)).all()
+    assert load_fluency(tmp_path, {}) is None
+
+
+def test_a_damaged_file_is_named(counted: NgramModel, tmp_path: Path) -> None:
+    manifest = {"fluency": save_fluency(tmp_path, counted)}
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="missing or damaged"):
+        load_fluency(tmp_path, manifest)
+    path.unlink()
+    with pytest.raises(CheckpointError, match="missing or damaged"):
+        load_fluency(tmp_path, manifest)
+
+
+def test_what_it_says_is_what_edits_are_judged_by(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, counted: NgramModel
+) -> None:
+    vectors, fluency = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4))), Fluency(counted)
+    scorer = EncoderScorer(kit.OrderedBag(), tokenizer, denoiser)
+    running = Search(denoiser, scorer, SearchOptions(budget=300, rounds=4), DECODE, fluency=fluency)
+    running.join(vectors, range(4))
+    while running.active:
+        running.advance()
+        held = [text for target in running.targets for text in target.beam]
+        said = fluency.log_likelihoods([text.tokens for text in held])
+        assert np.allclose([text.likelihood for text in held], said)
+    assert running.likelihood_weight == scorer.fluency_weight
+
+
+def test_left_out_it_changes_nothing(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, counted: NgramModel
+) -> None:
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4)))
+
+    def found(options: SearchOptions, fluency: Fluency | None) -> list[list[int]]:
+        scorer = EncoderScorer(kit.OrderedBag(), tokenizer, denoiser)
+        *_, last = search(denoiser, scorer, vectors, options, DECODE, fluency=fluency)
+        tokens: list[list[int]] = last.tokens.tolist()
+        return tokens
+
+    left_out = SearchOptions(budget=120, without=("fluency",))
+    assert found(left_out, Fluency(counted)) == found(SearchOptions(budget=120), None)
