@@ -162,11 +162,16 @@ def test_a_kind_that_is_left_out_is_not_tried(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, kind: str
 ) -> None:
     from unmask.search.loop import Search
+    from unmask.search.scorers import SurrogateScorer
+    from unmask.search.surrogate import Surrogate, SurrogateShape
 
     vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(2)))
     scorer = EncoderScorer(kit.OrderedBag(), tokenizer, denoiser)
+    shape = SurrogateShape(layers=1, hidden=16, heads=2, feed_forward=16, spread=16, opinions=2)
+    surrogate = Surrogate(shape, tokenizer.vocabulary_size, kit.LENGTH, kit.DIMENSION, tokenizer.pad_id)
+    screen = SurrogateScorer(surrogate, denoiser)  # it says nothing of use, but single words can be read with it
     for without, expected in (((), True), ((kind,), False)):
-        running = Search(denoiser, scorer, SearchOptions(without=without, budget=2000), DECODE)
+        running = Search(denoiser, scorer, SearchOptions(without=without, budget=2000), DECODE, screen=screen)
         running.join(vectors, [0, 1])
         for _ in range(4):
             running.advance()

@@ -45,6 +45,21 @@ def insertions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
         yield ground.edit((*ground.tokens[:place], token, *ground.tokens[place:]), "insertion", 0.0, change)
 
 
+def recalls(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
+    """Words that the text seems to lack, put in anywhere or in the place of any other."""
+    wanted, tokens, present = ground.wanted, ground.tokens, ground.present
+    if wanted is None:
+        return
+    places = len(tokens)
+    changes = np.concatenate([wanted.at_places - present[:, None], wanted.at_gaps - present.mean()])
+    worth = wanted.gains + COSINE_PER_NAT * changes  # (places + gaps, words)
+    for number in np.argsort(-worth, axis=None, kind="stable").tolist():
+        where, which = divmod(number, len(wanted.words))
+        start, end = (where, where + 1) if where < places else (where - places, where - places)
+        edited = (*tokens[:start], wanted.words[which], *tokens[end:])
+        yield ground.edit(edited, "recall", float(wanted.gains[which]), float(changes[where, which]))
+
+
 def deletions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
     """Single tokens and runs of them: a text that says something twice is near, and nearer than one that says half."""
     tokens, present = ground.tokens, ground.present
@@ -136,6 +151,7 @@ def _draw(filling: Filling, stream: np.random.Generator) -> np.ndarray:
 MAKERS: dict[str, Callable[[Ground, np.random.Generator], Iterator[Edit]]] = {
     "substitution": substitutions,
     "insertion": insertions,
+    "recall": recalls,
     "deletion": deletions,
     "window": windows,
     "swap": swaps,

@@ -25,6 +25,16 @@ class Slope:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Words that a text seems to lack, and where they might stand."""
+
+    words: Row
+    gains: np.ndarray  # (words,) what each should add to the cosine, wherever it stands
+    at_places: np.ndarray  # (places, words): log probability of each in a place of the text
+    at_gaps: np.ndarray  # (gaps, words): and of each put in
+
+
+@dataclass(frozen=True)
 class Ground:
     """Everything that is known about a text before it is edited."""
 
@@ -33,6 +43,7 @@ class Ground:
     substitutions: list[Filling]  # one a place: that place masked
     insertions: list[Filling]  # one a gap: a mask put in; empty where the text is as long as can be
     spans: list[tuple[int, int, Filling]]  # (start, end, what the denoiser would put there)
+    wanted: Wanted | None = None
     slope: Slope | None = None
 
     @property
@@ -58,13 +69,13 @@ class Ground:
         return Edit(tokens, kind, gain + COSINE_PER_NAT * change, likelihood, self.tokens, self.hypothesis.family)
 
 
-def blanks_of(condition: int, tokens: Row, mask_id: int, longest: int) -> list[Blank]:
-    """All blanks of a text: places, gaps, then spans."""
+def blanks_of(condition: int, tokens: Row, mask_id: int, longest: int, wanted: Row = ()) -> list[Blank]:
+    """All blanks of a text: places, gaps, then spans; `wanted` are words that are asked for at places and gaps."""
     blanks = []
     for place in range(len(tokens)):
-        blanks.append(Blank(condition, (*tokens[:place], mask_id, *tokens[place + 1 :]), (place,), tokens))
+        blanks.append(Blank(condition, (*tokens[:place], mask_id, *tokens[place + 1 :]), (place,), (*tokens, *wanted)))
     for place in range(gaps_of(tokens, longest)):
-        blanks.append(Blank(condition, (*tokens[:place], mask_id, *tokens[place:]), (place,), tokens[:1]))
+        blanks.append(Blank(condition, (*tokens[:place], mask_id, *tokens[place:]), (place,), wanted or tokens[:1]))
     for start, end in spans_of(tokens):
         open_text = (*tokens[:start], *[mask_id] * (end - start), *tokens[end:])
         blanks.append(Blank(condition, open_text, tuple(range(start, end)), tokens[start:end]))
@@ -79,14 +90,25 @@ def spans_of(tokens: Row) -> list[tuple[int, int]]:
     return [(start, start + width) for width in SPANS for start in range(0, len(tokens) - width + 1, width)]
 
 
-def ground_of(hypothesis: Hypothesis, fillings: list[Filling], longest: int, is_judge: bool = True) -> Ground:
-    """From the fillings of a text's blanks; `is_judge`: whether they also say how likely the text is."""
+def ground_of(
+    hypothesis: Hypothesis, fillings: list[Filling], longest: int, is_judge: bool = True,
+    wanted: tuple[Row, np.ndarray] = ((), np.zeros(0)),
+) -> Ground:  # fmt: skip
+    """From the fillings of a text's blanks; `is_judge`: whether they also say how likely the text is.
+
+    wanted: words, and what each should add to the cosine.
+    """
     places, gaps = len(hypothesis.tokens), gaps_of(hypothesis.tokens, longest)
-    likelihoods = np.concatenate([filling.of_asked for filling in fillings[:places]])
+    of_asked = np.concatenate([filling.of_asked for filling in fillings[:places]])  # (places, tokens + wanted)
+    likelihoods, at_places = of_asked[:, :places], of_asked[:, places:]
     spans = [
         (start, end, filling)
         for (start, end), filling in zip(spans_of(hypothesis.tokens), fillings[places + gaps :], strict=True)
     ]
     if is_judge:
         hypothesis = replace(hypothesis, likelihood=float(np.diagonal(likelihoods).mean()))
-    return Ground(hypothesis, likelihoods, fillings[:places], fillings[places : places + gaps], spans)
+    words, gains = wanted
+    in_gaps = [filling.of_asked for filling in fillings[places : places + gaps]]
+    at_gaps = np.concatenate(in_gaps) if in_gaps else np.zeros((0, len(words)))  # (gaps, wanted)
+    lacking = Wanted(words, gains, at_places, at_gaps) if words else None
+    return Ground(hypothesis, likelihoods, fillings[:places], fillings[places : places + gaps], spans, lacking)

@@ -11,6 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from unmask.search.ground import Ground
+    from unmask.search.words import Words
 
 Row = tuple[int, ...]
 
@@ -68,6 +69,7 @@ class Target:
     key: int  # of its random streams
     vector: np.ndarray  # (dimension,), of unit length
     stream: np.random.Generator
+    words: Words | None = None  # that the vector speaks of
     beam: list[Hypothesis] = field(default_factory=list)
     best: Hypothesis | None = None
     seen: set[Row] = field(default_factory=set)

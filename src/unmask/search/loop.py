@@ -22,12 +22,14 @@ from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 from unmask.search.screening import screened
+from unmask.search.words import words_of
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
     from unmask.denoiser.network import Denoiser
     from unmask.diffusion.schedules import Schedule
     from unmask.search.fluency import Fluency
+    from unmask.search.words import Words
 
 # A kind of edit that never helped is still tried now and then.
 PRIOR_HELPED, PRIOR_TRIED = 1.0, 8.0
@@ -75,16 +77,27 @@ class Search:
             return
         with self._precision(), torch.no_grad():
             condition = self.denoiser.condition(vectors.to(self.denoiser.device))
+            words = self._words(condition)
         decode_seed = self.decode_options.seed
         new = [
             Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key))
             for place, (vector, key) in enumerate(zip(unit(vectors.cpu().numpy()), row_keys, strict=True))
         ]
+        for target, of_target in zip(new, words, strict=True):
+            target.words = of_target
         self.targets += new
         whole = self.condition
         self.condition = condition if whole is None else Condition.concatenate([whole, condition])
         given = {} if beginnings is None else {t.number: (row,) for t, row in zip(new, beginnings, strict=True)}
         self._begin(new, given)
+
+    def _words(self, condition: Condition) -> Sequence[Words | None]:
+        """What words the vectors speak of, if there is a surrogate to read single words with."""
+        reader = self.screen if self.scorer.is_encoder else self.scorer
+        found = (
+            None if reader is None or "recall" in self.options.without else words_of(self.denoiser, condition, reader)
+        )
+        return [None] * condition.batch_size if found is None else found
 
     def _begin(self, targets: list[Target], given: Mapping[int, Sequence[Row]] | None = None) -> None:
         """Score drafts of targets that have just joined or begin anew, or the texts that some of them are given."""
@@ -179,15 +192,16 @@ class Search:
         for target in active:
             for hypothesis in target.beam:
                 if hypothesis.tokens not in target.grounds:
-                    more = blanks_of(target.number, hypothesis.tokens, self.denoiser.mask_id, longest)
-                    owners.append((target, hypothesis, len(blanks), len(blanks) + len(more)))
+                    lacking = _lacking(target, hypothesis)
+                    more = blanks_of(target.number, hypothesis.tokens, self.denoiser.mask_id, longest, lacking[0])
+                    owners.append((target, hypothesis, lacking, len(blanks), len(blanks) + len(more)))
                     blanks += more
                     target.passes += len(more)
         with self._precision():
             fillings = fill(self.denoiser, self.condition, blanks, self.options.alternatives)
         read = [
-            (target, ground_of(hypothesis, fillings[a:b], longest, self.fluency is None))
-            for target, hypothesis, a, b in owners
+            (target, ground_of(hypothesis, fillings[a:b], longest, self.fluency is None, lacking))
+            for target, hypothesis, lacking, a, b in owners
         ]
         for target, ground in self._with_slopes(read) if with_slopes else read:
             target.grounds[ground.tokens] = ground
@@ -199,17 +213,22 @@ class Search:
         return [list(target.grounds.values()) for target in active]
 
     def _with_slopes(self, read: list[tuple[Target, Ground]]) -> list[tuple[Target, Ground]]:
-        cost, chosen = 0 if "slope" in self.options.without else self.scorer.calls_of_slope, []
-        if cost and self.scorer.failure is None:
-            for number, (target, _) in enumerate(read):
-                if cost < self._room(target):
-                    target.calls += cost
-                    chosen.append(number)
+        """With what tokens would add to each text's cosine: by a surrogate's word for nothing, else by the scorer's."""
+        if "slope" in self.options.without:
+            return read
+        reader, cost = (self.scorer, self.scorer.calls_of_slope) if self.screen is None else (self.screen, 0)
+        if reader is self.scorer and (not cost or self.scorer.failure is not None):
+            return read
+        chosen = []
+        for number, (target, _) in enumerate(read):
+            if cost < self._room(target):
+                target.calls += cost
+                chosen.append(number)
         if not chosen:
             return read
         rows = [read[number][1].tokens for number in chosen]
         wanted = np.stack([read[number][0].vector for number in chosen])
-        slopes = self.scorer.slopes(rows, wanted, [read[number][1].likely_tokens for number in chosen])
+        slopes = reader.slopes(rows, wanted, [read[number][1].likely_tokens for number in chosen])
         of_number = dict(zip(chosen, slopes, strict=True))
         return [(target, ground.with_slope(of_number.get(number))) for number, (target, ground) in enumerate(read)]
 
@@ -344,6 +363,13 @@ class Search:
 def _best_of(makers: list[Iterator[Edit]]) -> Iterator[Edit]:
     """Edits of several texts, each already in order, the most promising first."""
     return heapq.merge(*makers, key=lambda edit: -edit.gain)
+
+
+def _lacking(target: Target, hypothesis: Hypothesis) -> tuple[Row, np.ndarray]:
+    vector = target.vectors.get(hypothesis.tokens)
+    if target.words is None or vector is None:
+        return (), np.zeros(0)
+    return target.words.wanted(hypothesis.tokens, vector, target.vector)
 
 
 def _combined(target: Target, parent: Hypothesis) -> list[Edit]:

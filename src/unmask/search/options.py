@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from unmask.decoding.options import require
 
 EDITS = (
-    "substitution", "insertion", "deletion", "window", "swap", "move", "span", "crossing", "combination", "redraft",
+    "substitution", "insertion", "recall", "deletion", "window", "swap", "move", "span", "crossing", "combination",
+    "redraft",
 )  # fmt: skip
 # What else can be left out: a local encoder's gradient, a surrogate's choice among many edits, and how likely the
 # n-grams of the training texts make a text.
