@@ -94,6 +94,22 @@ def test_the_slope_is_the_finite_difference(
     assert slope.of_likely[2, 0] == pytest.approx(float(after - before) / 1e-3, abs=2e-3)
 
 
+def test_beside_an_encoder_without_a_gradient_its_own_serves_and_is_no_call(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, taught_surrogate: Surrogate
+) -> None:
+    from unmask.search.loop import Search
+    from unmask.search.scorers import EncoderScorer
+
+    encoder = kit.OrderedBag()
+    scorer, screen = EncoderScorer(encoder, tokenizer, denoiser), SurrogateScorer(taught_surrogate, denoiser)
+    running = Search(denoiser, scorer, SearchOptions(budget=200), DECODE, screen=screen)
+    running.join(torch.from_numpy(kit.OrderedBag().encode(kit.sentences(2))), [0, 1])
+    running.advance()
+    grounds = [ground for target in running.targets for ground in target.grounds.values()]
+    assert grounds and all(ground.slope is not None for ground in grounds)
+    assert sum(target.calls for target in running.targets) == encoder.queries
+
+
 def test_without_the_encoder_the_search_still_beats_blind_drafts(
     kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser, taught_surrogate: Surrogate
 ) -> None:

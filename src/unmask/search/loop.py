@@ -213,11 +213,10 @@ class Search:
         return [list(target.grounds.values()) for target in active]
 
     def _with_slopes(self, read: list[tuple[Target, Ground]]) -> list[tuple[Target, Ground]]:
-        """With what tokens would add to each text's cosine: by a surrogate's word for nothing, else by the scorer's."""
-        if "slope" in self.options.without:
-            return read
-        reader, cost = (self.scorer, self.scorer.calls_of_slope) if self.screen is None else (self.screen, 0)
-        if reader is self.scorer and (not cost or self.scorer.failure is not None):
+        """With what tokens would add to each text's cosine, by the scorer's word, or by the screen's for nothing."""
+        cost = self.scorer.calls_of_slope
+        reader = self.scorer if cost else self.screen
+        if reader is None or reader.failure is not None or "slope" in self.options.without:
             return read
         chosen = []
         for number, (target, _) in enumerate(read):

@@ -25,8 +25,8 @@ class SearchOptions:
     rounds: int = 60  # most rounds of edits
     beam: int = 4  # texts kept from round to round
     drafts: int = 16  # texts to begin with
-    tries: int = 48  # edits embedded for one vector in one round
-    screened: int = 4  # times as many edits are made, where a surrogate can choose among them
+    tries: int = 32  # edits embedded for one vector in one round
+    screened: int = 8  # times as many edits are made, where a surrogate can choose among them
     alternatives: int = 12  # tokens that the denoiser names at each place
     patience: int = 8  # rounds without any gain after which it begins anew, from other drafts
     restarts: int = 3  # times that it may; after the last it ends
