@@ -203,11 +203,11 @@ class Run:
 
     def _surrogate(self) -> str | None:
         """The hash of the surrogate that has a say in the search, if any has."""
-        from unmask.search.surrogate import surrogate_manifest
+        from unmask.search.surrogate import surrogate_hash, surrogate_manifest
 
         folder = self.inverter.surrogate_of(self.search.scorer)
         manifest = None if folder is None else surrogate_manifest(folder)
-        return None if manifest is None else manifest["weights"]["sha256"]
+        return None if manifest is None else surrogate_hash(manifest)
 
     def _total(self) -> int | None:
         known = [number for number in (self.source.count, self.limit) if number is not None]

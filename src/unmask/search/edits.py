@@ -173,7 +173,8 @@ def combined(parent: Hypothesis, children: Sequence[Hypothesis], vectors: np.nda
     What one edit changes in the vector it changes about as much beside another: so a sum says which are worth trying,
     and one that did not help alone may help beside another.
 
-    vectors: (1 + children, dimension), the parent's own first; target: (dimension,).
+    vectors: (1 + children, dimension), the parent's own first, shorter than 1 where a surrogate is not sure; target:
+    (dimension,).
     """
     base, changes = vectors[0], vectors[1:] - vectors[0]
     changed = [_changed_part(parent.tokens, child.tokens) for child in children]
@@ -185,7 +186,7 @@ def combined(parent: Hypothesis, children: Sequence[Hypothesis], vectors: np.nda
         total = base + changes[first]
         while len(together) < MOST_TOGETHER and free.any():
             sums = total + changes  # (children, dimension)
-            cosines = np.where(free, sums @ target / np.linalg.norm(sums, axis=1), -np.inf)  # (children,)
+            cosines = np.where(free, sums @ target / np.maximum(np.linalg.norm(sums, axis=1), 1), -np.inf)
             best = int(cosines.argmax())
             if cosines[best] <= reached:
                 break

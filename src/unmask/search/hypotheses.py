@@ -43,7 +43,7 @@ class Edit:
 
 def value_of(cosine: float, likelihood: float, weight: float) -> float:
     """Cosine first; how likely the text is counts less the nearer the cosine is to 1."""
-    return cosine + weight * (1 - cosine) * max(likelihood, WORST_LIKELIHOOD)
+    return cosine + weight * max(0.0, 1 - cosine) * max(likelihood, WORST_LIKELIHOOD)
 
 
 @dataclass(frozen=True)

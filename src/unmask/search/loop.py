@@ -145,7 +145,9 @@ class Search:
         ]
         if self.screen is not None:
             room = [min(self.options.tries, self._room(target)) for target in active]
-            proposals = screened(self.screen, active, self._read(proposals), room, self.likelihood_weight)
+            # Without n-grams how likely an edit is is a guess, and of a text written anew not even that.
+            weight = 0.0 if self.fluency is None else self.likelihood_weight
+            proposals = screened(self.screen, active, self._read(proposals), room, weight)
         self._score(active, proposals)
         stuck = []
         for target, tried in zip(active, proposals, strict=True):

@@ -35,7 +35,7 @@ def screened(
         }
         usual = max(offsets.values(), default=0.0)
         expected = [
-            value_of(min(1.0, float(cosine) + offsets.get(edit.parent or (), usual)), edit.likelihood, weight)
+            value_of(float(cosine) + offsets.get(edit.parent or (), usual), edit.likelihood, weight)
             for edit, cosine in zip(edits, seen, strict=True)
         ]
         chosen.append([edits[number] for number in _best_and_some(np.array(expected), room)])

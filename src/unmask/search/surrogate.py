@@ -12,7 +12,7 @@ from torch import nn
 from unmask.denoiser.scratch import ScratchTransformer
 from unmask.denoiser.storage import stored_weights, unpack_weights
 from unmask.errors import CheckpointError
-from unmask.files import copy_file, make_folder, read_json, sha256_of_file, write_json
+from unmask.files import copy_file, make_folder, read_json, sha256_of_file, sha256_of_json, write_json
 from unmask.recipe import ScratchBackbone
 from unmask.search.fluency import STEM as FLUENCY
 
@@ -110,6 +110,11 @@ def surrogate_manifest(folder: Path) -> dict[str, Any] | None:
     """Of the surrogate in a folder; None where there is none."""
     manifest: dict[str, Any] = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
     return manifest if manifest.get("kind") == KIND else None
+
+
+def surrogate_hash(manifest: dict[str, Any]) -> str:
+    """Of everything in its folder that a search listens to."""
+    return sha256_of_json([manifest["weights"]["sha256"], manifest.get(FLUENCY, {}).get("sha256")])
 
 
 def finished_surrogate(folder: Path) -> Path | None:

@@ -29,7 +29,7 @@ class Words:
 
     def wanted(self, tokens: Row, vector: np.ndarray, target: np.ndarray) -> tuple[Row, np.ndarray]:
         """The words that a text with this vector lacks most, and what each should add to its cosine."""
-        short = target - float(target @ vector) * vector  # (dimension,)
+        short = target - float(target @ vector) / max(float(vector @ vector), 1e-12) * vector  # (dimension,)
         pull = self.vectors @ short / max(float(np.linalg.norm(short)), 1e-6)  # (kept,)
         order = np.argsort(-(self.scores + PULL * pull), kind="stable")
         there = set(tokens)

@@ -169,9 +169,10 @@ def _advance(run: Teaching, stopped: Callable[[], bool], save_every: int) -> Non
             )
         if progress.step % save_every == 0 and progress.step < steps:
             _save(run)
+    _save(run)
     if run.is_complete:
         run.fluency = save_fluency(run.out, _count_ngrams(run))
-    _save(run)
+        _save(run)
     run.journal.write(event="end" if run.is_complete else "stop", **asdict(progress))
 
 
