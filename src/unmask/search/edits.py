@@ -176,7 +176,7 @@ def combined(parent: Hypothesis, children: Sequence[Hypothesis], vectors: np.nda
     vectors: (1 + children, dimension), the parent's own first, shorter than 1 where a surrogate is not sure; target:
     (dimension,).
     """
-    base, changes = vectors[0], vectors[1:] - vectors[0]
+    base, changes, length = vectors[0], vectors[1:] - vectors[0], float(np.linalg.norm(vectors[0]))
     changed = [_changed_part(parent.tokens, child.tokens) for child in children]
     apart = _apart(changed)  # (children, children)
     found: dict[Row, Edit] = {}
@@ -186,7 +186,7 @@ def combined(parent: Hypothesis, children: Sequence[Hypothesis], vectors: np.nda
         total = base + changes[first]
         while len(together) < MOST_TOGETHER and free.any():
             sums = total + changes  # (children, dimension)
-            cosines = np.where(free, sums @ target / np.maximum(np.linalg.norm(sums, axis=1), 1), -np.inf)
+            cosines = np.where(free, length * (sums @ target) / np.linalg.norm(sums, axis=1), -np.inf)
             best = int(cosines.argmax())
             if cosines[best] <= reached:
                 break
