@@ -22,8 +22,9 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 
 def children_of(parent: Row, target: np.ndarray, rows: list[Row]) -> tuple[Hypothesis, list[Hypothesis], np.ndarray]:
+    """The parent's vector is of unit length; the others are measured by the same rule, so that changes add up."""
     made = [Hypothesis(row, float(unit(embed(row)) @ target), -1.0, parent=parent) for row in (parent, *rows)]
-    return made[0], made[1:], np.stack([embed(row) for row in (parent, *rows)])
+    return made[0], made[1:], np.stack([embed(row) for row in (parent, *rows)]) / np.linalg.norm(embed(parent))
 
 
 @pytest.mark.parametrize("seed", range(20))
