@@ -82,7 +82,7 @@ def test_the_slope_is_the_finite_difference(
     target = kit.OrderedBag().encode(["a red boat sleeps"])
     target /= np.linalg.norm(target)
     likely = np.array([[7, 9]] * len(row))
-    (slope,) = scorer.slopes([row], target, [likely])
+    (slope,) = scorer.slopes([row], target, [likely], [torch.tensor([7, 9, 11])])
     assert slope is not None
     table, ids = taught_surrogate.backbone.table, torch.tensor([row])
     step = 1e-3 * table[7]

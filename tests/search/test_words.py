@@ -12,7 +12,7 @@ from unmask.search.edits import recalls
 from unmask.search.ground import Ground, Wanted
 from unmask.search.hypotheses import Hypothesis
 from unmask.search.scorers import EncoderScorer, forbidden_tokens
-from unmask.search.words import KEPT, Words, words_of
+from unmask.search.words import KEPT, Words, vocabularies_of, words_of
 from unmask.text.tokens import TextTokenizer
 
 
@@ -38,6 +38,12 @@ def test_a_text_that_lacks_nothing_still_gets_likely_words() -> None:
     assert found == (5, 6, 4) and np.abs(gains).max() < 1e-6
 
 
+def of_head(denoiser: Denoiser, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    vocabularies, likelihoods = vocabularies_of(denoiser, denoiser.condition(vectors))
+    assert likelihoods is not None
+    return vocabularies, likelihoods
+
+
 def test_each_vector_has_its_own_words_and_none_that_is_forbidden(
     kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser
 ) -> None:
@@ -45,12 +51,8 @@ def test_each_vector_has_its_own_words_and_none_that_is_forbidden(
     vectors = torch.from_numpy(kit.OrderedBag().encode(texts))
     reader = EncoderScorer(kit.OrderedBag(), tokenizer, taught)
     with torch.no_grad():
-        together = words_of(taught, taught.condition(vectors), reader)
-        alone = words_of(taught, taught.condition(vectors[2:3]), reader)
-    if taught.lexical is None:
-        assert together is None
-        return
-    assert together is not None and alone is not None
+        together = words_of(*of_head(taught, vectors), reader)
+        alone = words_of(*of_head(taught, vectors[2:3]), reader)
     assert together[2].ids.tolist() == alone[0].ids.tolist()
     allowed = ~forbidden_tokens(taught).numpy()
     for words, ids in zip(together, tokenizer.encode(texts), strict=True):

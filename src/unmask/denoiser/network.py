@@ -255,10 +255,13 @@ class Denoiser(nn.Module):
         """Logits (positions, vocabulary) at `positions` of ids (batch, length), row by row."""
         return self.logits(self.features(ids, positions, condition, time))
 
-    def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """The tied head on any part of the features: logits (positions, vocabulary) in fp32."""
-        scores = nn.functional.linear(features, self.table.to(features.dtype)).float()
-        return scores.add_(self.output_bias())
+    def logits(self, features: torch.Tensor, tokens: torch.Tensor | None = None) -> torch.Tensor:
+        """The tied head on any part of the features: logits (positions, vocabulary) in fp32, or those of `tokens`."""
+        table, bias = self.table, self.output_bias()
+        if tokens is not None:
+            table, bias = table[tokens], bias[tokens]
+        scores = nn.functional.linear(features, table.to(features.dtype)).float()
+        return scores.add_(bias)
 
     def lexical_scores(self, standard: torch.Tensor) -> torch.Tensor:
         """Which tokens occur, from the standardised vector; (batch, vocabulary)."""

@@ -30,51 +30,52 @@ class TextSlope:
 
 
 def read_gradient(
-    gradient: torch.Tensor, table: torch.Tensor, forbidden: torch.Tensor, asked: np.ndarray, best: int
+    gradient: torch.Tensor, table: torch.Tensor, named: torch.Tensor, asked: np.ndarray, best: int
 ) -> TextSlope | None:
-    """What a gradient (places, hidden) says of a table (hidden, vocabulary); None where it is not a number.
+    """What a gradient (places, hidden) says of a table (vocabulary, hidden); None where it is not a number.
 
-    asked: (places, asked) tokens wanted at each place; those `forbidden`, (vocabulary,) bool, are never named.
+    asked: (places, asked) tokens wanted at each place; named: (named,) tokens of which the best are looked for.
     """
-    gains = (gradient.to(table.dtype) @ table).float()  # (places, vocabulary)
+    named = named[named < len(table)].to(table.device)
+    wanted, places = np.unique(asked, return_inverse=True)
+    rows = table[torch.cat([named, torch.from_numpy(wanted).to(table.device)])]  # (named + wanted, hidden)
+    gains = (gradient.to(table.dtype) @ rows.T).float()  # (places, named + wanted)
     if not torch.isfinite(gains).all():
         return None
-    of_asked = gains.gather(1, torch.from_numpy(asked).to(gains.device))
-    top, tokens = gains.masked_fill_(forbidden, -torch.inf).topk(best, dim=1)
-    return TextSlope(*(values.cpu().numpy() for values in (tokens, top, of_asked)))
+    top, numbers = gains[:, : len(named)].topk(min(best, len(named)), dim=1)
+    of_wanted = gains[:, len(named) :].cpu().numpy()
+    of_asked = np.take_along_axis(of_wanted, places.reshape(asked.shape), axis=1)
+    return TextSlope(named[numbers].cpu().numpy(), top.cpu().numpy(), of_asked)
 
 
 class EncoderSlopes:
     """The gradient through one encoder, every text counted as three calls."""
 
-    def __init__(self, encoder: SentenceTransformersEncoder, forbidden: torch.Tensor) -> None:
-        """forbidden: (vocabulary,) bool, tokens that are never named."""
+    def __init__(self, encoder: SentenceTransformersEncoder) -> None:
         self.encoder = encoder
         transformer: Any = encoder.network[0]
         self.embedding = transformer.auto_model.get_input_embeddings()
         table = self.embedding.weight.detach()
-        self.table = table.T.to(torch.bfloat16 if table.device.type == "cpu" else table.dtype)  # (hidden, vocabulary)
-        self.forbidden = torch.ones(table.shape[0], dtype=torch.bool, device=table.device)
-        shared = min(len(forbidden), table.shape[0])
-        self.forbidden[:shared] = forbidden[:shared].to(table.device)
+        self.table = table.to(torch.bfloat16 if table.device.type == "cpu" else table.dtype)  # (vocabulary, hidden)
 
     def __call__(
         self, rows: Sequence[tuple[int, ...]], texts: Sequence[str], targets: np.ndarray, asked: Sequence[np.ndarray],
-        best: int,
+        named: Sequence[torch.Tensor], best: int,
     ) -> list[TextSlope | None]:  # fmt: skip
-        """For each text of tokens `rows`; `asked` (places, asked) are tokens wanted at its places.
+        """For each text of tokens `rows`; `asked` (places, asked) are tokens wanted at its places, `named` (named,)
+        those of which the best are looked for.
 
         None for a text that the encoder cuts into other tokens, or cuts off.
         """
         found: list[TextSlope | None] = []
         for start in range(0, len(rows), TEXTS_AT_ONCE):
             part = slice(start, start + TEXTS_AT_ONCE)
-            found += self._some(rows[part], texts[part], targets[part], asked[part], best)
+            found += self._some(rows[part], texts[part], targets[part], asked[part], named[part], best)
         return found
 
     def _some(
         self, rows: Sequence[tuple[int, ...]], texts: Sequence[str], targets: np.ndarray, asked: Sequence[np.ndarray],
-        best: int,
+        named: Sequence[torch.Tensor], best: int,
     ) -> list[TextSlope | None]:  # fmt: skip
         gradient, ids = self._gradient(texts, targets)  # (texts, length, hidden)
         self.encoder.queries += CALLS_PER_TEXT * len(texts)
@@ -85,7 +86,7 @@ class EncoderSlopes:
                 found.append(None)
                 continue
             of_row = gradient[number, start : start + len(row)]  # (places, hidden)
-            found.append(read_gradient(of_row, self.table, self.forbidden, asked[number], best))
+            found.append(read_gradient(of_row, self.table, named[number], asked[number], best))
         return found
 
     def _gradient(self, texts: Sequence[str], targets: np.ndarray) -> tuple[torch.Tensor, list[list[int]]]:
@@ -112,7 +113,7 @@ class EncoderSlopes:
         return gradient, features["input_ids"].tolist()
 
 
-def slopes_of(encoder: Encoder, vocabulary: dict[str, int], forbidden: torch.Tensor) -> EncoderSlopes | None:
+def slopes_of(encoder: Encoder, vocabulary: dict[str, int]) -> EncoderSlopes | None:
     """The slopes of a local encoder whose tokens are those of `vocabulary`; None for any other."""
     if not isinstance(encoder, SentenceTransformersEncoder) or encoder.task is not None:
         return None
@@ -122,7 +123,7 @@ def slopes_of(encoder: Encoder, vocabulary: dict[str, int], forbidden: torch.Ten
     theirs = tokenizer.get_vocab()
     if any(theirs.get(token) != number for token, number in vocabulary.items() if number < len(theirs)):
         return None
-    return EncoderSlopes(encoder, forbidden)
+    return EncoderSlopes(encoder)
 
 
 def _find(row: tuple[int, ...], ids: list[int]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from unmask.denoiser.conditioning import Condition
     from unmask.denoiser.network import Denoiser
 
-# Texts in one pass: large products, but no more logits than a cache holds a part of.
+# Texts in one pass.
 ROWS_AT_ONCE = 256
 
 
@@ -38,37 +39,57 @@ class Filling:
     of_asked: np.ndarray  # (places, asked)
 
 
-def fill(denoiser: Denoiser, condition: Condition, blanks: Sequence[Blank], kept: int) -> list[Filling]:
-    """Read every blank once."""
+def fill(
+    denoiser: Denoiser, condition: Condition, blanks: Sequence[Blank], kept: int, vocabularies: Sequence[torch.Tensor]
+) -> list[Filling]:
+    """Read every blank once; vocabularies: for each row of the condition, the tokens that its texts may be made of."""
     found: dict[int, Filling] = {}
     for numbers in by_length([blank.tokens for blank in blanks]):
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             part = numbers[start : start + ROWS_AT_ONCE]
-            found |= zip(part, _fill_some(denoiser, condition, [blanks[n] for n in part], kept), strict=True)
+            chosen = [blanks[number] for number in part]
+            features = _features(denoiser, condition, chosen)
+            of_blank = features.split([len(blank.places) for blank in chosen])
+            for row, group in groupby(range(len(part)), key=lambda place: chosen[place].condition):
+                places = list(group)
+                read = torch.cat([of_blank[place] for place in places])  # (places of these blanks, hidden)
+                answers = _answers(denoiser, read, [chosen[place] for place in places], kept, vocabularies[row])
+                found |= zip((part[place] for place in places), answers, strict=True)
     return [found[number] for number in range(len(blanks))]
 
 
 @torch.no_grad()
-def _fill_some(denoiser: Denoiser, condition: Condition, blanks: list[Blank], kept: int) -> list[Filling]:
-    """Blanks in texts of one length."""
+def _features(denoiser: Denoiser, condition: Condition, blanks: list[Blank]) -> torch.Tensor:
+    """What the tied head reads at the blanks of texts of one length; (places of all blanks, hidden)."""
     words, device = len(blanks[0].tokens), denoiser.device
     # One position more: the end is visible, and nothing is spent on what lies behind it.
     length = min(denoiser.length, words + 1)
     ids = torch.full((len(blanks), length), denoiser.pad_id)
     ids[:, :words] = torch.tensor([blank.tokens for blank in blanks])
     positions = ids == denoiser.mask_id  # (blanks, length)
-    sizes = [len(blank.places) for blank in blanks]
     time = positions.sum(dim=1) / (words if denoiser.ends_are_given else denoiser.length)
     rows = torch.tensor([blank.condition for blank in blanks], device=device)
-    logits = denoiser(ids.to(device), positions.to(device), condition.select(rows), time.to(device))
-    logits[:, denoiser.pad_id] = -torch.inf  # the text's length is the search's own decision
-    log_probabilities = logits.log_softmax(dim=1)  # (places of all blanks, vocabulary)
-    best, tokens = log_probabilities.topk(min(kept, log_probabilities.shape[1]), dim=1)
-    widest = max(len(blank.asked) for blank in blanks)
-    asked = torch.tensor([[*blank.asked, *[0] * (widest - len(blank.asked))] for blank in blanks], device=device)
-    of_asked = log_probabilities.gather(1, asked.repeat_interleave(torch.tensor(sizes, device=device), dim=0))
-    parts = [np.split(values.cpu().numpy(), np.cumsum(sizes)[:-1]) for values in (tokens, best, of_asked)]
-    return [
-        Filling(ids, sure, of_row[:, : len(blank.asked)])
-        for ids, sure, of_row, blank in zip(*parts, blanks, strict=True)
-    ]
+    return denoiser.features(ids.to(device), positions.to(device), condition.select(rows), time.to(device))
+
+
+@torch.no_grad()
+def _answers(
+    denoiser: Denoiser, features: torch.Tensor, blanks: list[Blank], kept: int, vocabulary: torch.Tensor
+) -> list[Filling]:
+    """Of blanks read under one vector; probabilities are shares of what its vocabulary has."""
+    asked = sorted({token for blank in blanks for token in blank.asked})
+    column = {token: number for number, token in enumerate(asked)}
+    tokens = torch.cat([vocabulary, torch.tensor(asked, device=vocabulary.device)])
+    logits = denoiser.logits(features, tokens)  # (places, vocabulary + asked)
+    of_vocabulary = logits[:, : len(vocabulary)]
+    whole = of_vocabulary.logsumexp(dim=1, keepdim=True)  # (places, 1)
+    best, numbers = of_vocabulary.topk(min(kept, len(vocabulary)), dim=1)
+    of_asked = (logits[:, len(vocabulary) :] - whole).cpu().numpy()
+    likeliest, sure = vocabulary[numbers].cpu().numpy(), (best - whole).cpu().numpy()
+    found, start = [], 0
+    for blank in blanks:
+        part = slice(start, start + len(blank.places))
+        start = part.stop
+        wanted = of_asked[part, [column[token] for token in blank.asked]]  # (places, asked)
+        found.append(Filling(likeliest[part], sure[part], wanted))
+    return found

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from unmask.decoding.loop import Decoding, decode
+from unmask.decoding.loop import decode
 from unmask.runtime import stream_for
 from unmask.search.hypotheses import Row
 from unmask.search.options import SearchOptions
@@ -25,10 +24,6 @@ ORDERS = ("sequential", "confidence")
 # Where the length is read from the vector, some drafts are shorter or longer: it is off by two or three tokens.
 LENGTH_CHANGES = (0, 0, 0, -1, 1, 0, -2, 2, 0, -1, 1, -3, 3, 0, -2, 2)
 WIDEST_CHANGE = 3  # times as much, in the drafts of new beginnings by turns
-
-# Of a text that the search is stuck with: how much is opened again, and how boldly it is filled.
-REOPENED = (0.2, 0.8)
-REDRAFT_TEMPERATURE = 1.0
 
 
 def draft(
@@ -60,40 +55,6 @@ def draft(
                 texts[place].setdefault(text)
             passes[place] += int(last.forward_passes[place])
     return [(list(found), spent) for found, spent in zip(texts, passes, strict=True)]
-
-
-def redraft(
-    denoiser: Denoiser,
-    condition: Condition,
-    opened: Sequence[Row],
-    row_keys: Sequence[int],
-    decode_options: DecodeOptions,
-    schedule: Schedule | None,
-    dtype: torch.dtype | None,
-) -> list[Row]:
-    """Texts with some tokens masked, one a row of the condition, filled anew."""
-    chosen = replace(decode_options, temperature=REDRAFT_TEMPERATURE)
-    decoding = Decoding(denoiser, "confidence", chosen, schedule, dtype)
-    longest = denoiser.length
-    tokens = torch.tensor([[*row, *[denoiser.pad_id] * (longest - len(row))] for row in opened])  # (rows, length)
-    decoding.join(condition, row_keys, tokens)
-    while not decoding.is_finished:
-        decoding.advance()
-    return list(texts_of(decoding.snapshot().tokens, denoiser.pad_id))
-
-
-def open_again(tokens: Row, mask_id: int, longest: int, stream: np.random.Generator) -> Row:
-    """A text with a part of it masked, a little longer or shorter: another way out of where the search is stuck."""
-    share, change = stream.uniform(*REOPENED), int(stream.integers(-2, 3))
-    opened = [
-        mask_id if masked else token for token, masked in zip(tokens, stream.random(len(tokens)) < share, strict=True)
-    ]
-    place = int(stream.integers(0, len(opened) + 1))
-    if change < 0:
-        del opened[place : place - change]
-    else:
-        opened[place:place] = [mask_id] * change
-    return tuple(opened[:longest]) if mask_id in opened else (mask_id, *opened[1:longest])
 
 
 def texts_of(tokens: torch.Tensor, pad_id: int) -> Iterator[Row]:

@@ -72,19 +72,6 @@ def deletions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
         yield ground.edit(edited, "deletion", 0.0, change)
 
 
-def windows(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
-    """A part of the text alone: one that says something twice, at its beginning or its end, is near, too."""
-    tokens, present, found = ground.tokens, ground.present, []
-    mean = float(present.mean())
-    for start in range(len(tokens)):
-        for end in range(start + 1, len(tokens) + 1):
-            gone = len(tokens) - (end - start)
-            if gone > 1:  # one token less is a deletion
-                found.append(((float(present[start:end].mean()) - mean) / gone, tokens[start:end]))
-    for change, edited in sorted(found, key=lambda item: -item[0]):
-        yield ground.edit(edited, "window", 0.0, change)
-
-
 def swaps(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
     yield from _reordered(ground, neighbour_swaps(len(ground.tokens)), "swap")
 
@@ -148,15 +135,15 @@ def _draw(filling: Filling, stream: np.random.Generator) -> np.ndarray:
     return np.minimum((stream.random((len(weights), 1)) > weights).sum(axis=1), weights.shape[1] - 1)
 
 
+# Kinds with few edits of a text come first.
 MAKERS: dict[str, Callable[[Ground, np.random.Generator], Iterator[Edit]]] = {
-    "substitution": substitutions,
-    "insertion": insertions,
-    "recall": recalls,
-    "deletion": deletions,
-    "window": windows,
     "swap": swaps,
-    "move": moves,
+    "deletion": deletions,
     "span": refilled_spans,
+    "insertion": insertions,
+    "move": moves,
+    "recall": recalls,
+    "substitution": substitutions,
 }
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
+
     from unmask.search.ground import Ground
     from unmask.search.words import Words
 
@@ -61,6 +63,19 @@ class Hypothesis:
         return value_of(self.cosine, self.likelihood, weight)
 
 
+class Shelf:
+    """Edits in the order in which they are to be taken, made when they are."""
+
+    def __init__(self, edits: Iterator[Edit]) -> None:
+        self._edits = edits
+        self.first = next(edits, None)
+
+    def take(self) -> Edit:
+        taken, self.first = self.first, next(self._edits, None)
+        assert taken is not None
+        return taken
+
+
 @dataclass
 class Target:
     """One vector that is being searched for."""
@@ -69,6 +84,7 @@ class Target:
     key: int  # of its random streams
     vector: np.ndarray  # (dimension,), of unit length
     stream: np.random.Generator
+    vocabulary: torch.Tensor  # (tokens,) that its texts may be made of
     words: Words | None = None  # that the vector speaks of
     beam: list[Hypothesis] = field(default_factory=list)
     best: Hypothesis | None = None
@@ -77,6 +93,9 @@ class Target:
     vectors: dict[Row, np.ndarray] = field(default_factory=dict)  # of the texts in the beam and of their children
     children: dict[Row, list[Hypothesis]] = field(default_factory=dict)  # what was made of the texts in the beam
     grounds: dict[Row, Ground] = field(default_factory=dict)  # what was read of the texts in the beam
+    shelves: dict[Row, dict[str, Shelf]] = field(default_factory=dict)  # of those, by kind: edits not taken yet
+    waiting: dict[Row, Edit] = field(default_factory=dict)  # edits that a screen has read and not chosen yet
+    foreseen: dict[Row, float] = field(default_factory=dict)  # the screen's cosines, of these and of the beam
     tried: Counter[str] = field(default_factory=Counter)
     helped: Counter[str] = field(default_factory=Counter)
     families: int = 0  # drafts so far
@@ -97,6 +116,10 @@ class Target:
         """Of the answer so far; NaN where its vector is not known."""
         return float("nan") if self.best is None else self.best.value(weight)
 
+    def knows(self, tokens: Row) -> bool:
+        """Whether a text has been compared or read already."""
+        return tokens in self.seen or tokens in self.waiting
+
     def take(self, found: Iterable[Hypothesis], width: int, weight: float) -> None:
         """Texts whose vectors are known now: the best ones are edited next."""
         pool = {hypothesis.tokens: hypothesis for hypothesis in [*self.beam, *found]}
@@ -107,6 +130,11 @@ class Target:
         """Let go of what was made of texts that are not edited any more."""
         held = {hypothesis.tokens for hypothesis in self.beam}
         self.children = {parent: made for parent, made in self.children.items() if parent in held}
+        self.shelves = {parent: made for parent, made in self.shelves.items() if parent in held}
+        self.waiting = {tokens: edit for tokens, edit in self.waiting.items() if edit.parent in held}
+        self.foreseen = {
+            tokens: cosine for tokens, cosine in self.foreseen.items() if tokens in held or tokens in self.waiting
+        }
         held |= {child.tokens for made in self.children.values() for child in made}
         self.vectors = {tokens: vector for tokens, vector in self.vectors.items() if tokens in held}
 

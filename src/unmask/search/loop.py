@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,14 +14,14 @@ from unmask.denoiser.conditioning import Condition
 from unmask.metrics.vectors import unit
 from unmask.runtime import autocast, stream_for
 from unmask.search.blanks import Blank, fill
-from unmask.search.drafts import draft, open_again, redraft
-from unmask.search.edits import MAKERS, combined, crossings
+from unmask.search.drafts import draft
 from unmask.search.ground import Ground, blanks_of, ground_of
 from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
+from unmask.search.proposals import propose
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 from unmask.search.screening import screened
-from unmask.search.words import words_of
+from unmask.search.words import vocabularies_of, words_of
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
@@ -31,12 +30,6 @@ if TYPE_CHECKING:
     from unmask.search.fluency import Fluency
     from unmask.search.words import Words
 
-# A kind of edit that never helped is still tried now and then.
-PRIOR_HELPED, PRIOR_TRIED = 1.0, 8.0
-# Of a round's tries: for combinations of what helped, and for each pair of texts that are crossed.
-COMBINED_SHARE, CROSSINGS_A_PAIR = 3, 1
-# After so many rounds without a gain, a third of the tries goes to texts that are partly written anew.
-STUCK_AFTER, REDRAFTED_SHARE = 2, 3
 # A text that near may be the one; it is then embedded as exactly as can be.
 NEARLY = 10 * LEAST_NOISE
 LEAST_WITH_RESERVE = 16
@@ -77,27 +70,27 @@ class Search:
             return
         with self._precision(), torch.no_grad():
             condition = self.denoiser.condition(vectors.to(self.denoiser.device))
-            words = self._words(condition)
+            vocabularies, likelihoods = vocabularies_of(self.denoiser, condition)
+            words = self._words(vocabularies, likelihoods)
         decode_seed = self.decode_options.seed
         new = [
-            Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key))
-            for place, (vector, key) in enumerate(zip(unit(vectors.cpu().numpy()), row_keys, strict=True))
+            Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key), vocabularies[place], of_row)
+            for place, (vector, key, of_row) in enumerate(
+                zip(unit(vectors.cpu().numpy()), row_keys, words, strict=True)
+            )
         ]
-        for target, of_target in zip(new, words, strict=True):
-            target.words = of_target
         self.targets += new
         whole = self.condition
         self.condition = condition if whole is None else Condition.concatenate([whole, condition])
         given = {} if beginnings is None else {t.number: (row,) for t, row in zip(new, beginnings, strict=True)}
         self._begin(new, given)
 
-    def _words(self, condition: Condition) -> Sequence[Words | None]:
+    def _words(self, vocabularies: torch.Tensor, likelihoods: torch.Tensor | None) -> Sequence[Words | None]:
         """What words the vectors speak of, if there is a surrogate to read single words with."""
         reader = self.screen if self.scorer.is_encoder else self.scorer
-        found = (
-            None if reader is None or "recall" in self.options.without else words_of(self.denoiser, condition, reader)
-        )
-        return [None] * condition.batch_size if found is None else found
+        if reader is None or likelihoods is None or "recall" in self.options.without:
+            return [None] * len(vocabularies)
+        return words_of(vocabularies, likelihoods, reader)
 
     def _begin(self, targets: list[Target], given: Mapping[int, Sequence[Row]] | None = None) -> None:
         """Score drafts of targets that have just joined or begin anew, or the texts that some of them are given."""
@@ -138,14 +131,15 @@ class Search:
         if self.options.only_drafts:
             self._draw_others(active)
             return
-        grounds, redrafts = self._grounds(active), self._redrafts(active)
+        grounds = self._grounds(active)
+        room = [min(self.options.tries, self._room(target)) for target in active]
+        made = 1 if self.screen is None else self.options.screened
         proposals = [
-            self._propose(target, of_target, redrafts[target.number])
-            for target, of_target in zip(active, grounds, strict=True)
+            propose(target, of_target, made * most, self.denoiser.length, self.options.without)
+            for target, of_target, most in zip(active, grounds, room, strict=True)
         ]
         if self.screen is not None:
-            room = [min(self.options.tries, self._room(target)) for target in active]
-            # Without n-grams how likely an edit is is a guess, and of a text written anew not even that.
+            # Without n-grams how likely an edit is is a guess.
             weight = 0.0 if self.fluency is None else self.likelihood_weight
             proposals = screened(self.screen, active, self._read(proposals), room, weight)
         self._score(active, proposals)
@@ -182,7 +176,8 @@ class Search:
         for target in stuck:
             target.is_done = target.restarts >= self.options.restarts
             target.restarts, target.idle, target.nearest = target.restarts + 1, 0, -np.inf
-            target.beam, target.children, target.vectors = [], {}, {}
+            target.beam = []
+            target.forget()
         self._begin([target for target in stuck if not target.is_done])
 
     def _grounds(self, active: list[Target], with_slopes: bool = True) -> list[list[Ground]]:
@@ -200,7 +195,8 @@ class Search:
                     blanks += more
                     target.passes += len(more)
         with self._precision():
-            fillings = fill(self.denoiser, self.condition, blanks, self.options.alternatives)
+            vocabularies = [target.vocabulary for target in self.targets]
+            fillings = fill(self.denoiser, self.condition, blanks, self.options.alternatives, vocabularies)
         read = [
             (target, ground_of(hypothesis, fillings[a:b], longest, self.fluency is None, lacking))
             for target, hypothesis, lacking, a, b in owners
@@ -229,65 +225,10 @@ class Search:
             return read
         rows = [read[number][1].tokens for number in chosen]
         wanted = np.stack([read[number][0].vector for number in chosen])
-        slopes = reader.slopes(rows, wanted, [read[number][1].likely_tokens for number in chosen])
+        likely = [read[number][1].likely_tokens for number in chosen]
+        slopes = reader.slopes(rows, wanted, likely, [read[number][0].vocabulary for number in chosen])
         of_number = dict(zip(chosen, slopes, strict=True))
         return [(target, ground.with_slope(of_number.get(number))) for number, (target, ground) in enumerate(read)]
-
-    def _redrafts(self, active: list[Target]) -> dict[int, list[Edit]]:
-        """Parts of the beams' texts written anew, for targets that are stuck; each begins a family of its own."""
-        found: dict[int, list[Edit]] = {target.number: [] for target in active}
-        stuck = [target for target in active if target.idle >= STUCK_AFTER and target.beam]
-        if not stuck or "redraft" in self.options.without:
-            return found
-        owners = [target for target in stuck for _ in range(self.options.tries // REDRAFTED_SHARE)]
-        if not owners:
-            return found
-        opened, keys = [], []
-        for target in owners:
-            chosen = target.beam[int(target.stream.integers(len(target.beam)))].tokens
-            opened.append(open_again(chosen, self.denoiser.mask_id, self.denoiser.length, target.stream))
-            keys.append(int(target.stream.integers(2**31)))
-        condition = self._condition_of(owners)
-        rows = redraft(self.denoiser, condition, opened, keys, self.decode_options, self.schedule, self._dtype)
-        for target, row in zip(owners, rows, strict=True):
-            target.families += 1
-            target.passes += self.decode_options.steps
-            found[target.number].append(Edit(row, "redraft", 0.0, 0.0, None, target.families))
-        return found
-
-    def _propose(self, target: Target, grounds: list[Ground], redrafts: list[Edit]) -> list[Edit]:
-        """The most promising new texts, each kind of edit by how often it has helped."""
-        room = min(self.options.tries, self._room(target)) * (1 if self.screen is None else self.options.screened)
-        chosen: dict[Row, Edit] = {}
-
-        def add(edits: Iterable[Edit], most: int) -> None:
-            for edit in edits:
-                if most <= 0 or len(chosen) >= room:
-                    return
-                if edit.tokens not in chosen and self._is_allowed(target, edit.tokens):
-                    chosen[edit.tokens] = edit
-                    most -= 1
-
-        if "combination" not in self.options.without:
-            several = [iter(_combined(target, hypothesis)) for hypothesis in target.beam]
-            add(_best_of(several), room // COMBINED_SHARE)
-        add(redrafts, len(redrafts))
-        if "crossing" not in self.options.without:
-            for first in target.beam:
-                for second in target.beam:
-                    if first is not second:
-                        add(crossings(first, second), CROSSINGS_A_PAIR)
-        makers = {kind: make for kind, make in MAKERS.items() if kind not in self.options.without}
-        weights = {kind: (target.helped[kind] + PRIOR_HELPED) / (target.tried[kind] + PRIOR_TRIED) for kind in makers}
-        if target.idle >= STUCK_AFTER:  # what has helped so far does not help any more
-            weights = dict.fromkeys(makers, 1.0)
-            if target.idle % 2:  # and the nearest text may lack one edit that is not thought likely
-                grounds = [max(grounds, key=lambda ground: ground.hypothesis.cosine)]
-        left = room - len(chosen)
-        for kind, make in makers.items():
-            quota = max(1, round(left * weights[kind] / sum(weights.values())))
-            add(_best_of([make(ground, target.stream) for ground in grounds]), quota)
-        return list(chosen.values())
 
     def _read(self, proposals: list[list[Edit]]) -> list[list[Edit]]:
         """The same edits with what the fluency model says of them, where there is one."""
@@ -296,9 +237,6 @@ class Search:
         likelihoods = self.fluency.log_likelihoods([edit.tokens for edits in proposals for edit in edits])
         told = iter(likelihoods.tolist())
         return [[replace(edit, likelihood=next(told)) for edit in edits] for edits in proposals]
-
-    def _is_allowed(self, target: Target, tokens: Row) -> bool:
-        return 0 < len(tokens) <= self.denoiser.length and tokens not in target.seen
 
     def _room(self, target: Target) -> int:
         """Calls that are left for a vector's edits; a search of some size keeps those back that verify."""
@@ -361,22 +299,8 @@ class Search:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
 
 
-def _best_of(makers: list[Iterator[Edit]]) -> Iterator[Edit]:
-    """Edits of several texts, each already in order, the most promising first."""
-    return heapq.merge(*makers, key=lambda edit: -edit.gain)
-
-
 def _lacking(target: Target, hypothesis: Hypothesis) -> tuple[Row, np.ndarray]:
     vector = target.vectors.get(hypothesis.tokens)
     if target.words is None or vector is None:
         return (), np.zeros(0)
     return target.words.wanted(hypothesis.tokens, vector, target.vector)
-
-
-def _combined(target: Target, parent: Hypothesis) -> list[Edit]:
-    """Several of the edits that were tried of one text, at once."""
-    children = target.children.get(parent.tokens, [])
-    if len(children) < 2:
-        return []
-    vectors = np.stack([target.vectors[known.tokens] for known in (parent, *children)])
-    return combined(parent, children, vectors, target.vector)

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 from unmask.decoding.options import require
 
-EDITS = (
-    "substitution", "insertion", "recall", "deletion", "window", "swap", "move", "span", "crossing", "combination",
-    "redraft",
-)  # fmt: skip
+EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "span", "crossing", "combination")
 # What else can be left out: a local encoder's gradient, a surrogate's choice among many edits, and how likely the
 # n-grams of the training texts make a text.
 KINDS = (*EDITS, "slope", "screen", "fluency")
@@ -26,7 +23,7 @@ class SearchOptions:
     beam: int = 4  # texts kept from round to round
     drafts: int = 16  # texts to begin with
     tries: int = 32  # edits embedded for one vector in one round
-    screened: int = 8  # times as many edits are made, where a surrogate can choose among them
+    screened: int = 4  # times as many edits are made, where a surrogate can choose among them
     alternatives: int = 12  # tokens that the denoiser names at each place
     patience: int = 8  # rounds without any gain after which it begins anew, from other drafts
     restarts: int = 3  # times that it may; after the last it ends

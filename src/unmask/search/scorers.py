@@ -12,7 +12,6 @@ import torch
 from unmask.encoders.slopes import CALLS_PER_TEXT, read_gradient
 from unmask.errors import BudgetExhausted, EncoderError
 from unmask.metrics.vectors import unit
-from unmask.runtime import autocast
 from unmask.search.ground import Slope
 from unmask.search.hypotheses import Row, by_length
 
@@ -60,8 +59,11 @@ class Scorer(Protocol):
     def exact_vectors(self, rows: Sequence[Row]) -> Answers:
         """The same as exactly as can be, for texts that seem to be the one that is looked for."""
 
-    def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:
-        """What tokens would add to each text's cosine with its target; `likely` (places, kept) are asked for."""
+    def slopes(
+        self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor]
+    ) -> list[Slope | None]:
+        """What tokens would add to each text's cosine with its target: `likely` (places, kept), and the best of
+        those that are `named`, (named,)."""
 
 
 class EncoderScorer:
@@ -80,7 +82,7 @@ class EncoderScorer:
         self.failure: str | None = None
         self._known: Row | None = None  # a text that had an answer
         self._refused = 0  # texts that had none since then
-        self._slopes = self._find_slopes(denoiser)
+        self._slopes = self._find_slopes()
 
     @property
     def calls_of_slope(self) -> int:
@@ -143,19 +145,23 @@ class EncoderScorer:
         self.failure = str(error)
         log.warning("the encoder answers no more, so the search ends with what it has: %s", error)
 
-    def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:
+    def slopes(
+        self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor]
+    ) -> list[Slope | None]:
         if self._slopes is None:
             return [None] * len(rows)
-        return slopes_by_length(rows, targets, likely, self._read_slopes)
+        return slopes_by_length(rows, targets, likely, named, self._read_slopes)
 
-    def _read_slopes(self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray]) -> Sequence[TextSlope | None]:
+    def _read_slopes(
+        self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray], named: list[torch.Tensor]
+    ) -> Sequence[TextSlope | None]:
         assert self._slopes is not None
-        return self._slopes(rows, self.tokenizer.decode_all(rows), targets, asked, BEST_BY_SLOPE)
+        return self._slopes(rows, self.tokenizer.decode_all(rows), targets, asked, named, BEST_BY_SLOPE)
 
-    def _find_slopes(self, denoiser: Denoiser) -> EncoderSlopes | None:
+    def _find_slopes(self) -> EncoderSlopes | None:
         from unmask.encoders.slopes import slopes_of
 
-        return slopes_of(self.encoder, self.tokenizer.vocabulary, forbidden_tokens(denoiser))
+        return slopes_of(self.encoder, self.tokenizer.vocabulary)
 
 
 class SurrogateScorer:
@@ -167,10 +173,8 @@ class SurrogateScorer:
     failure: str | None = None
 
     def __init__(self, surrogate: Surrogate, denoiser: Denoiser, dtype: torch.dtype = torch.float32) -> None:
-        self.surrogate, self.device, self._dtype = surrogate.to(denoiser.device), denoiser.device, dtype
-        table = surrogate.backbone.table.detach()
-        self._table = table.T.to(dtype)  # (hidden, vocabulary)
-        self._forbidden = forbidden_tokens(denoiser)[: len(table)].to(table.device)  # a stock table may be longer
+        self.surrogate, self.device = surrogate.to(denoiser.device, dtype), denoiser.device
+        self._table = surrogate.backbone.table.detach()  # (vocabulary, hidden)
 
     def vectors(self, rows: Sequence[Row]) -> Answers:
         found = np.zeros((len(rows), self.surrogate.dimension), dtype=np.float32)
@@ -178,36 +182,40 @@ class SurrogateScorer:
             for start in range(0, len(numbers), TEXTS_AT_ONCE):
                 part = numbers[start : start + TEXTS_AT_ONCE]
                 ids = torch.tensor([rows[number] for number in part], device=self.device)
-                with torch.no_grad(), autocast(self.device, self._dtype):
+                with torch.no_grad():
                     found[part] = self.surrogate(ids).float().cpu().numpy()
         return found, np.ones(len(rows), dtype=np.int64)
 
     def exact_vectors(self, rows: Sequence[Row]) -> Answers:
         return self.vectors(rows)
 
-    def slopes(self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray]) -> list[Slope | None]:
-        return slopes_by_length(rows, targets, likely, self._read_slopes)
+    def slopes(
+        self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor]
+    ) -> list[Slope | None]:
+        return slopes_by_length(rows, targets, likely, named, self._read_slopes)
 
-    def _read_slopes(self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray]) -> Sequence[TextSlope | None]:
+    def _read_slopes(
+        self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray], named: list[torch.Tensor]
+    ) -> Sequence[TextSlope | None]:
         found: list[TextSlope | None] = []
         for start in range(0, len(rows), TEXTS_AT_ONCE):
             ids = torch.tensor(rows[start : start + TEXTS_AT_ONCE], device=self.device)
             wanted = torch.from_numpy(targets[start : start + TEXTS_AT_ONCE]).to(self.device)
-            nudge = torch.zeros((*ids.shape, self.surrogate.shape.hidden), device=self.device, requires_grad=True)
-            with torch.enable_grad(), autocast(self.device, self._dtype):
+            nudge = self._table.new_zeros((*ids.shape, self.surrogate.shape.hidden), requires_grad=True)
+            with torch.enable_grad():
                 (gradient,) = torch.autograd.grad((self.surrogate(ids, nudge) * wanted).sum(), nudge)
             found += [
-                read_gradient(of_row, self._table, self._forbidden, asked[start + place], BEST_BY_SLOPE)
+                read_gradient(of_row, self._table, named[start + place], asked[start + place], BEST_BY_SLOPE)
                 for place, of_row in enumerate(gradient)
             ]
         return found
 
 
-Reading = Callable[[list[Row], np.ndarray, list[np.ndarray]], Sequence["TextSlope | None"]]
+Reading = Callable[[list[Row], np.ndarray, list[np.ndarray], list[torch.Tensor]], Sequence["TextSlope | None"]]
 
 
 def slopes_by_length(
-    rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], read: Reading
+    rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor], read: Reading
 ) -> list[Slope | None]:
     """Slopes of texts, those of one length together, asked of the likely tokens and of the text's own."""
     found: list[Slope | None] = [None] * len(rows)
@@ -215,7 +223,8 @@ def slopes_by_length(
         chosen = [rows[number] for number in numbers]
         own = [np.tile(np.array(row), (len(row), 1)) for row in chosen]
         asked = [np.concatenate([likely[n], of_own], axis=1) for n, of_own in zip(numbers, own, strict=True)]
-        for number, slope in zip(numbers, read(chosen, targets[numbers], asked), strict=True):
+        answers = read(chosen, targets[numbers], asked, [named[number] for number in numbers])
+        for number, slope in zip(numbers, answers, strict=True):
             if slope is not None:
                 kept = likely[number].shape[1]
                 parts = slope.of_asked[:, :kept], slope.of_asked[:, kept:]

@@ -16,34 +16,44 @@ UNSCREENED_SHARE = 4
 def screened(
     screen: Scorer, targets: Sequence[Target], proposals: list[list[Edit]], most: Sequence[int], weight: float
 ) -> list[list[Edit]]:
-    """Of each target's edits the `most` that a surrogate thinks best; some stay as they were ranked.
+    """The `most` edits for each target that a surrogate thinks best, of the new ones and of those that were not chosen
+    before; some of the new ones stay as they were ranked.
 
     A surrogate knows what an edit changes better than where the text is, so its word is taken for the difference to the
     text that was edited, whose own cosine the encoder has told. `weight` is that of the likelihood.
     """
-    known = [hypothesis.tokens for target in targets for hypothesis in target.beam]
-    rows = [*known, *(edit.tokens for edits in proposals for edit in edits)]
-    vectors, _ = screen.vectors(rows)
-    chosen, first, start = list[list[Edit]](), 0, len(known)
-    for target, edits, room in zip(targets, proposals, most, strict=True):
-        of_beam = vectors[first : first + len(target.beam)] @ target.vector  # (beam,)
-        seen = vectors[start : start + len(edits)] @ target.vector  # (edits,)
-        first, start = first + len(target.beam), start + len(edits)
-        offsets = {
-            hypothesis.tokens: hypothesis.cosine - float(cosine)
-            for hypothesis, cosine in zip(target.beam, of_beam, strict=True)
-        }
-        usual = max(offsets.values(), default=0.0)
-        expected = [
-            value_of(float(cosine) + offsets.get(edit.parent or (), usual), edit.likelihood, weight)
-            for edit, cosine in zip(edits, seen, strict=True)
-        ]
-        chosen.append([edits[number] for number in _best_and_some(np.array(expected), room)])
+    unread = [
+        [*(known.tokens for known in target.beam if known.tokens not in target.foreseen), *(e.tokens for e in edits)]
+        for target, edits in zip(targets, proposals, strict=True)
+    ]
+    vectors, _ = screen.vectors([row for rows in unread for row in rows])
+    chosen, start = list[list[Edit]](), 0
+    for target, edits, rows, room in zip(targets, proposals, unread, most, strict=True):
+        cosines = vectors[start : start + len(rows)] @ target.vector  # (rows,)
+        start += len(rows)
+        target.foreseen |= zip(rows, cosines.tolist(), strict=True)
+        chosen.append(_chosen(target, edits, room, weight))
     return chosen
 
 
-def _best_and_some(expected: np.ndarray, room: int) -> list[int]:
+def _chosen(target: Target, edits: list[Edit], room: int, weight: float) -> list[Edit]:
+    offsets = {known.tokens: known.cosine - target.foreseen[known.tokens] for known in target.beam}
+    usual = max(offsets.values(), default=0.0)
+    pool = [*edits, *target.waiting.values()]
+    expected = [
+        value_of(target.foreseen[edit.tokens] + offsets.get(edit.parent or (), usual), edit.likelihood, weight)
+        for edit in pool
+    ]
+    chosen = [pool[number] for number in _best_and_some(np.array(expected), room, len(edits))]
+    target.waiting = {edit.tokens: edit for edit in pool}
+    for edit in chosen:
+        del target.waiting[edit.tokens]
+    return chosen
+
+
+def _best_and_some(expected: np.ndarray, room: int, new: int) -> list[int]:
+    """The best, and evenly spread ones of the first `new`."""
     order = np.argsort(-expected, kind="stable").tolist()
     best = order[: room - room // UNSCREENED_SHARE]
-    rest = sorted(set(order) - set(best))
+    rest = sorted({*range(new)} - {*best})
     return [*best, *rest[:: max(1, len(rest) // max(1, room - len(best)))][: room - len(best)]]

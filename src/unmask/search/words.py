@@ -13,8 +13,8 @@ from unmask.denoiser.network import Denoiser
 from unmask.search.hypotheses import Row
 from unmask.search.scorers import Scorer, forbidden_tokens
 
-# Words looked at for each vector, and of these the ones that are tried in a text.
-KEPT, WANTED = 256, 24
+# The tokens that a vector's texts may be made of; words looked at for it; and of these the ones tried in a text.
+VOCABULARY, KEPT, WANTED = 1024, 256, 24
 # In nats, for a word that points where the text falls short.
 PULL = 10.0
 
@@ -39,14 +39,22 @@ class Words:
 
 
 @torch.no_grad()
-def words_of(denoiser: Denoiser, condition: Condition, reader: Scorer) -> list[Words] | None:
-    """For each vector, as the lexical head has them; None for a model without one. `reader` gives a word's vector."""
-    head = denoiser.lexical
+def vocabularies_of(denoiser: Denoiser, condition: Condition) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The tokens that each vector's texts may be made of, (batch, vocabulary), the likeliest first, and how likely the
+    lexical head finds each; for a model without one, every token that is allowed."""
+    head, forbidden = denoiser.lexical, forbidden_tokens(denoiser).to(denoiser.device)
     if condition.summary is None or head is None:
-        return None
+        allowed = torch.nonzero(~forbidden).flatten()
+        return allowed.expand(condition.batch_size, -1), None
     scores = head.scores(condition.summary, denoiser.table).float()  # (batch, vocabulary)
-    scores[:, forbidden_tokens(denoiser).to(scores.device)] = -torch.inf
-    best, ids = scores.log_softmax(dim=1).topk(min(KEPT, scores.shape[1]), dim=1)
+    scores[:, forbidden] = -torch.inf
+    best, ids = scores.log_softmax(dim=1).topk(min(VOCABULARY, int((~forbidden).sum())), dim=1)
+    return ids, best
+
+
+def words_of(vocabularies: torch.Tensor, likelihoods: torch.Tensor, reader: Scorer) -> list[Words]:
+    """For each vector, of what `vocabularies_of` gave. `reader` gives a word's vector."""
+    ids, best = vocabularies[:, :KEPT], likelihoods[:, :KEPT]
     of_word = _vectors_of(sorted(set(ids.flatten().tolist())), reader)
     return [
         Words(of_row, nats, np.stack([of_word[word] for word in of_row.tolist()]))
