@@ -156,11 +156,10 @@ def test_the_search_as_curves_by_scorer_and_length(workshop: Path) -> None:
         rows = check(bench(workshop, "search", "--budget", "30"), workshop, "search")
     finally:
         shutil.rmtree(beside)
-    parts = sorted((workshop / "results" / "parts").glob("search-*.jsonl"))
-    assert sum(len(part.read_text().splitlines()) for part in parts) == len(rows) - 1
+    assert len(list((workshop / "results" / "parts").glob(f"search-{'[0-9a-f]' * 16}.npz"))) == 4
     labels = list(dict.fromkeys(row["label"] for row in rows))
     assert labels == [
-        "confidence, no scorer", "search, encoder", "best of N drafts, encoder", "search, surrogate",
+        "confidence, no scorer", "search, encoder", "search, surrogate", "best of N drafts, encoder",
         "best of N drafts, surrogate",
     ]  # fmt: skip
     curves = [row for row in rows if row["details"]["group"] == "compared"]
@@ -183,13 +182,13 @@ def test_the_search_in_parts_and_from_scrambled_words(
     began = bench(workshop, table, "--budget", "20")
     rows = check(began, workshop, table)
     assert rows[0]["label"].startswith(first)
-    if table == "search-ablation":  # a second run does only what is missing, and tells the same
-
-        def no_more(*_: object) -> None:
-            raise AssertionError("measured again")
-
-        monkeypatch.setattr(searching, "trace", no_more)
-        assert bench(workshop, table, "--budget", "20").stdout == began.stdout
+    # A second run does only what is missing or damaged, and tells the same.
+    parts = sorted((workshop / "results" / "parts").glob(f"{table}-*.npz"))
+    parts[0].write_bytes(parts[0].read_bytes()[:100])
+    measured, measure = [], searching._traced
+    monkeypatch.setattr(searching, "_traced", lambda *what: (measured.append(what), measure(*what))[1])
+    assert bench(workshop, table, "--budget", "20").stdout == began.stdout
+    assert len(measured) == 1
     assert all(0 < row["numbers"]["compared"] <= 20 for row in rows)
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from unmask.benchmark.held_out import embed
 from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_cells, notes, number, present
-from unmask.benchmark.publishing.results import Result, read_rows, write_rows
+from unmask.benchmark.publishing.results import Result
 from unmask.benchmark.publishing.setting import Opened, Setting, Table
 from unmask.decoding import DEFAULT_DECODER
 from unmask.errors import InputError
-from unmask.files import make_folder, sha256_of_json
+from unmask.files import atomic_writer, make_folder, sha256_of_json
 from unmask.metrics.bootstrap import intervals_of_means
 from unmask.metrics.text import score_rows
 from unmask.metrics.vectors import cosine
@@ -54,8 +55,8 @@ def strategies(budget: int) -> list[Strategy]:
     drafts = replace(whole, without=EDITS, restarts=budget, rounds=2 * budget)
     return [
         Strategy("search, encoder", whole),
-        Strategy("best of N drafts, encoder", drafts),
         Strategy("search, surrogate", replace(whole, scorer=SURROGATE)),
+        Strategy("best of N drafts, encoder", drafts),
         Strategy("best of N drafts, surrogate", replace(drafts, scorer=SURROGATE)),
     ]
 
@@ -92,40 +93,76 @@ class Curve:
     verified: np.ndarray  # (texts,) bool
 
 
-def trace(opened: Opened, texts: Texts, options: SearchOptions, beginnings: Sequence[Row] | None = None) -> Curve:
-    """Search for all texts, as many together as the search takes, and note every mark that is passed."""
-    inverter, count = opened.inverter, len(texts.ids)
+def trace(
+    opened: Opened, texts: Texts, table: str, strategy: Strategy, beginnings: Sequence[Row] | None = None
+) -> Curve:
+    """Search for all texts, as many together as the search takes, and note every mark that is passed.
+
+    What was measured before an interruption is kept: a table may take hours.
+    """
+    options, count = strategy.options, len(texts.ids)
     marks = (*(mark for mark in MARKS if mark < options.budget), options.budget)
-    length = inverter.denoiser.length
+    surrogate = finished_surrogate(opened.inverter.folder)
+    told = {
+        **_details(opened, texts, strategy, table, strategy.label), "options": asdict(opened.setting.options),
+        "surrogate": None if surrogate is None else surrogate_manifest(surrogate),
+    }  # fmt: skip
+    folder = make_folder(opened.setting.out / KEPT)
+    opened.setting.on_progress(strategy.label, 0, count)
+    curves = []
+    for start in range(0, count, TOGETHER):
+        part = slice(start, min(start + TOGETHER, count))
+        file = folder / f"{table}-{sha256_of_json([told, start, texts.ids[part]])[:16]}.npz"
+        curve = _kept(file)
+        if curve is None:
+            curve = _traced(opened, texts, options, marks, part, None if beginnings is None else beginnings[part])
+            with atomic_writer(file) as handle:
+                np.savez(handle, **asdict(curve))  # type: ignore[arg-type]
+        curves.append(curve)
+        opened.setting.on_progress(strategy.label, part.stop, count)
+    of_texts = [np.concatenate([getattr(curve, name) for curve in curves], axis=1) for name in ("found", "seconds")]
+    ends = [np.concatenate([getattr(curve, name) for curve in curves]) for name in ("calls", "verified")]
+    return Curve(marks, *of_texts, *ends)
+
+
+def _kept(file: Path) -> Curve | None:
+    """What was measured of some texts before; None where that is missing or damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as held:
+            curve = Curve(**held)
+    except (OSError, ValueError, TypeError, BadZipFile):
+        return None
+    return replace(curve, marks=tuple(np.array(curve.marks).tolist()))
+
+
+def _traced(
+    opened: Opened, texts: Texts, options: SearchOptions, marks: tuple[int, ...], part: slice,
+    beginnings: Sequence[Row] | None,
+) -> Curve:  # fmt: skip
+    inverter, rows = opened.inverter, range(part.start, part.stop)
+    count, length = len(rows), inverter.denoiser.length
     curve = Curve(
         marks, np.full((len(marks), count, length), inverter.tokenizer.pad_id), np.zeros((len(marks), count)),
         np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool),
     )  # fmt: skip
-    stage = f"searching ({options.scorer})"
-    opened.setting.on_progress(stage, 0, count)
-    for start in range(0, count, TOGETHER):
-        part = slice(start, min(start + TOGETHER, count))
-        rows = range(part.start, part.stop)
-        began = time.perf_counter()
-        for step in inverter.search(
-            torch.from_numpy(texts.vectors[part]), rows, opened.setting.options, options,
-            beginnings=None if beginnings is None else beginnings[part],
-        ):  # fmt: skip
-            _note(curve, part, step, (time.perf_counter() - began) / len(rows))
-        opened.setting.on_progress(stage, part.stop, count)
+    began = time.perf_counter()
+    for step in inverter.search(
+        torch.from_numpy(texts.vectors[part]), rows, opened.setting.options, options, beginnings=beginnings
+    ):
+        _note(curve, step, (time.perf_counter() - began) / count)
     return curve
 
 
-def _note(curve: Curve, part: slice, step: DecodeStep, seconds: float) -> None:
+def _note(curve: Curve, step: DecodeStep, seconds: float) -> None:
     """A text counts at every mark that its comparisons have not yet passed."""
     assert step.compared_texts is not None and step.is_verified is not None
     compared = step.compared_texts.numpy()
-    grew = compared > curve.calls[part]
+    grew = compared > curve.calls
     for place, mark in enumerate(curve.marks):
         within = compared <= mark
-        curve.found[place, part][within] = step.tokens.numpy()[within]
-        curve.seconds[place, part][within & grew] = seconds
-    curve.calls[part], curve.verified[part] = compared, step.is_verified.numpy()
+        curve.found[place][within] = step.tokens.numpy()[within]
+        curve.seconds[place][within & grew] = seconds
+    curve.calls, curve.verified = compared, step.is_verified.numpy()
 
 
 def scored(opened: Opened, texts: Texts, found: np.ndarray) -> dict[str, np.ndarray]:
@@ -144,11 +181,11 @@ def measure_curves(setting: Setting) -> Iterator[Result]:
     for strategy in strategies(setting.budget):
         if strategy.options.scorer == SURROGATE and not finished_surrogate(opened.inverter.folder):
             continue  # this model has none
-        yield from _once(opened, texts, SEARCH, strategy, functools.partial(_measure_curve, opened, texts, strategy))
+        yield from _measure_curve(opened, texts, strategy)
 
 
 def _measure_curve(opened: Opened, texts: Texts, strategy: Strategy) -> Iterator[Result]:
-    setting, curve = opened.setting, trace(opened, texts, strategy.options)
+    setting, curve = opened.setting, trace(opened, texts, SEARCH, strategy)
     for place, mark in enumerate(curve.marks):
         details = _details(opened, texts, strategy, "compared", mark)
         columns = scored(opened, texts, curve.found[place])
@@ -159,24 +196,6 @@ def _measure_curve(opened: Opened, texts: Texts, strategy: Strategy) -> Iterator
         yield _result(setting, SEARCH, strategy.label, columns, numbers, details)
     final = scored(opened, texts, curve.found[-1]) | {"verified": curve.verified.astype(float)}
     yield from _by_length(setting, opened, texts, strategy, final)
-
-
-def _once(
-    opened: Opened, texts: Texts, table: str, strategy: Strategy, measure: Callable[[], Iterator[Result]]
-) -> list[Result]:
-    """What was measured of a strategy before it was interrupted, or what is measured now: a table may take hours."""
-    surrogate = finished_surrogate(opened.inverter.folder)
-    told = {
-        **_details(opened, texts, strategy, table, strategy.label), "options": asdict(opened.setting.options),
-        "surrogate": None if surrogate is None else surrogate_manifest(surrogate),
-    }  # fmt: skip
-    file = opened.setting.out / KEPT / f"{table}-{sha256_of_json([told, texts.ids])[:16]}.jsonl"
-    if file.is_file():
-        return read_rows(file)
-    results = list(measure())
-    make_folder(file.parent)
-    write_rows(file, results)
-    return results
 
 
 def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> Result:
@@ -215,15 +234,11 @@ def measure_ablation(setting: Setting) -> Iterator[Result]:
     for without in ((), *((kind,) for kind in KINDS)):
         options = SearchOptions(budget=setting.budget, without=without)
         strategy = Strategy(f"without {without[0]}" if without else "everything", options)
-        yield from _once(opened, texts, ABLATION, strategy, functools.partial(_measure_end, opened, texts, strategy))
-
-
-def _measure_end(opened: Opened, texts: Texts, strategy: Strategy) -> Iterator[Result]:
-    curve = trace(opened, texts, strategy.options)
-    columns = scored(opened, texts, curve.found[-1])
-    numbers = {"compared": float(curve.calls.mean()), "seconds_per_vector": float(curve.seconds[-1].mean())}
-    details = _details(opened, texts, strategy, "ablation", strategy.label)
-    yield _result(opened.setting, ABLATION, strategy.label, columns, numbers, details)
+        curve = trace(opened, texts, ABLATION, strategy)
+        columns = scored(opened, texts, curve.found[-1])
+        numbers = {"compared": float(curve.calls.mean()), "seconds_per_vector": float(curve.seconds[-1].mean())}
+        details = _details(opened, texts, strategy, "ablation", strategy.label)
+        yield _result(setting, ABLATION, strategy.label, columns, numbers, details)
 
 
 def measure_order(setting: Setting) -> Iterator[Result]:
@@ -235,7 +250,7 @@ def measure_order(setting: Setting) -> Iterator[Result]:
     ]
     options = SearchOptions(budget=setting.budget, restarts=0, patience=SearchOptions().rounds)
     strategy = Strategy("right words, scrambled", options)
-    curve = trace(opened, texts, options, beginnings)
+    curve = trace(opened, texts, ORDER, strategy, beginnings)
     columns = scored(opened, texts, curve.found[-1])
     whole = (SHORTEST, max(map(len, texts.ids)))
     for name, chosen in _of_lengths(texts, (whole, *LENGTHS)):
