@@ -122,3 +122,40 @@ def test_a_scorer_that_nothing_hears_is_refused(command: list[str]) -> None:
 
     result = CliRunner().invoke(app, [*command, "--scorer", "surrogate"])
     assert result.exit_code and "only decoder search compares" in " ".join(result.stderr.split())
+
+
+def test_answers_that_are_kept_are_not_asked_for_again(
+    inverter: Inverter, targets: np.ndarray, tmp_path: Path, checkpoint: Path
+) -> None:
+    plain = inverter.invert(targets, decoder=SEARCH, search=SearchOptions(budget=150), steps=4)
+    kept = SearchOptions(budget=150, answers=str(tmp_path / "new" / "answers"))
+    first = inverter.invert(targets, decoder=SEARCH, search=kept, steps=4)
+    assert (tmp_path / "new" / "answers").is_file()
+    again = Inverter.from_pretrained(checkpoint)
+    again._encoder = encoder = Words()  # type: ignore[assignment]
+    second = again.invert(targets, decoder=SEARCH, search=kept, steps=4)
+    assert [row.text for row in second] == [row.text for row in first] == [row.text for row in plain]
+    assert [row.cost.encoder_calls for row in second] == [row.cost.encoder_calls for row in plain]
+    assert encoder.queries == 0
+    longer = SearchOptions(budget=200, answers=kept.answers)
+    more = again.invert(targets, decoder=SEARCH, search=longer, steps=4)
+    assert 0 < encoder.queries < sum(row.cost.encoder_calls for row in more), "only what is new is paid for"
+
+
+def test_what_was_answered_before_a_failure_is_kept(inverter: Inverter, targets: np.ndarray, tmp_path: Path) -> None:
+    class Breaking(Words):
+        left = 3
+
+        def encode(self, texts: Sequence[str]) -> np.ndarray:
+            self.left -= 1
+            if self.left < 0:
+                raise EncoderError("the connection was lost; try again later")
+            return super().encode(texts)
+
+    kept = SearchOptions(budget=150, answers=str(tmp_path / "answers"))
+    inverter._encoder = broken = Breaking()  # type: ignore[assignment]
+    inverter.invert(targets, decoder=SEARCH, search=kept, steps=4)
+    inverter._encoder = whole = Words()  # type: ignore[assignment]
+    inverter._judges._scorers.clear()
+    found = inverter.invert(targets, decoder=SEARCH, search=kept, steps=4)
+    assert whole.queries == sum(row.cost.encoder_calls for row in found) - broken.queries

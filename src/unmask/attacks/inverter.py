@@ -13,6 +13,7 @@ import torch
 from huggingface_hub import ModelHubMixin
 
 from unmask.attacks.decoders import ALL_DECODERS, SEARCH
+from unmask.attacks.judges import Judges
 from unmask.decoding import DEFAULT_DECODER, DecodeOptions
 from unmask.decoding.loop import decode
 from unmask.denoiser.checkpoint import Checkpoint, checkpoint_files, find_checkpoint, load_checkpoint
@@ -20,7 +21,6 @@ from unmask.diffusion.schedules import build_schedule
 from unmask.errors import CheckpointError, EncoderError, InputError, UnknownName
 from unmask.files import copy_file, make_folder
 from unmask.records import Cost, DecodeStep, Reconstruction, VectorBatch
-from unmask.registry import nearest_name
 from unmask.runtime import choose_device, choose_dtype
 from unmask.vectorstores.numbers import check_vectors
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from unmask.encoders.base import Encoder
     from unmask.search import SearchOptions
-    from unmask.search.fluency import Fluency
-    from unmask.search.scorers import Scorer
 
 DEFAULT_MODEL = "minilm"
 HIDDEN = "▒▒▒"
@@ -70,8 +68,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         self.device, self.dtype = device, dtype
         self.schedule = build_schedule(self.recipe.schedule)
         self._encoder: Encoder | None = None
-        self._scorers: dict[str, Scorer] = {}
-        self._fluencies: dict[Path, Fluency | None] = {}
+        self._judges = Judges(checkpoint, dtype, self.encoder)
         # The manifest says everything; the mixin would write a second account, made from these arguments.
         self._hub_mixin_config = None
 
@@ -156,69 +153,14 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
 
         chosen = search or SearchOptions()
         return search_for(
-            self.denoiser, self.scorer(chosen.scorer), values, chosen, options, row_keys, self.schedule, self.dtype,
-            screen=self._screen(chosen.scorer), fluency=self._fluency(chosen.scorer), **how,
+            self.denoiser, self._judges.scorer(chosen.scorer, chosen.answers), values, chosen, options, row_keys,
+            self.schedule, self.dtype, screen=self._judges.screen(chosen.scorer),
+            fluency=self._judges.fluency(chosen.scorer), **how,
         )  # fmt: skip
-
-    def scorer(self, name: str) -> Scorer:
-        """What a search compares texts by: `encoder`, `surrogate`, or the folder of a surrogate."""
-        from unmask.search.options import ENCODER, SURROGATE
-        from unmask.search.scorers import EncoderScorer, SurrogateScorer
-        from unmask.search.surrogate import load_surrogate
-
-        if name not in self._scorers:
-            if name == ENCODER:
-                self._scorers[name] = EncoderScorer(self.encoder(), self.tokenizer, self.denoiser)
-            else:
-                folder = self.surrogate_of(name) or Path(name)
-                if name != SURROGATE and not folder.is_dir():
-                    guess = nearest_name(name, [ENCODER, SURROGATE])
-                    hint = f"; did you mean '{guess}'?" if guess else ";"
-                    raise UnknownName(f"no scorer '{name}'{hint} use encoder, surrogate, or the folder of a surrogate")
-                encoder = self.manifest["encoder"].get("fingerprint")
-                surrogate = load_surrogate(folder, self.tokenizer, self.dimension, self.denoiser.length, encoder)
-                self._scorers[name] = SurrogateScorer(surrogate, self.denoiser, self.dtype)
-        return self._scorers[name]
 
     def surrogate_of(self, scorer: str) -> Path | None:
         """The folder of the surrogate that has a say in a search, as its scorer or beside the encoder as its screen."""
-        from unmask.search.options import ENCODER, SURROGATE
-        from unmask.search.surrogate import FOLDER, finished_surrogate
-
-        if scorer == ENCODER:
-            return finished_surrogate(self.folder)
-        return self.folder / FOLDER if scorer == SURROGATE else Path(scorer)
-
-    def _screen(self, scorer: str) -> Scorer | None:
-        """What chooses the texts that the encoder is asked about: the model's own surrogate, where there is one."""
-        from unmask.search.options import ENCODER, SURROGATE
-
-        if scorer != ENCODER or self.surrogate_of(scorer) is None:
-            return None
-        try:
-            return self.scorer(SURROGATE)
-        except CheckpointError as error:
-            log.warning("the search does without the model's surrogate: %s", error)
-            return None
-
-    def _fluency(self, scorer: str) -> Fluency | None:
-        """How likely texts are, counted when that surrogate was trained."""
-        from unmask.search.fluency import load_fluency
-        from unmask.search.options import ENCODER
-        from unmask.search.surrogate import surrogate_manifest
-
-        folder = self.surrogate_of(scorer)
-        if folder is None or folder in self._fluencies:
-            return None if folder is None else self._fluencies[folder]
-        try:
-            found = load_fluency(folder, surrogate_manifest(folder) or {})
-        except CheckpointError as error:
-            if scorer != ENCODER:
-                raise
-            log.warning("the search does without the model's n-grams: %s", error)
-            found = None
-        self._fluencies[folder] = found
-        return found
+        return self._judges.surrogate_of(scorer)
 
     def invert(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unmask.cli.console import print_json, print_table, progress_bar, say
-from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer, check_scorer
+from unmask.cli.search_options import USUAL, Answers, Beam, Budget, Rounds, Scorer, check_scorer, search_options
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
@@ -67,6 +67,7 @@ def evaluate(
     budget: Budget = USUAL.budget,
     rounds: Rounds = USUAL.rounds,
     beam: Beam = USUAL.beam,
+    answers: Answers = None,
     pairs: Pairs = None,
     limit: Limit = None,
     seed: Seed = 0,
@@ -97,14 +98,13 @@ def evaluate(
     from unmask.decoding import DecodeOptions
     from unmask.errors import InputError
     from unmask.files import check_writable
-    from unmask.search import SearchOptions
 
     if as_json and markdown:
         raise InputError("--json and --markdown were both given; choose one")
     check_scorer(scorer, decoder or [])
     options = DecodeOptions(temperature=temperature, seed=seed, drafts=drafts)
     options = options if steps is None else replace(options, steps=steps)
-    search = SearchOptions(scorer=scorer, budget=budget, rounds=rounds, beam=beam)
+    search = search_options(scorer, budget, rounds, beam, answers)
     line_up = _line_up(everything, decoder or [], baseline or [], options, batch_size, search)
     line_up.check(has_pairs=pairs is not None)
     if results is not None:

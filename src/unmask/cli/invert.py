@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unmask.cli.console import note, print_json, printable, progress_bar
-from unmask.cli.search_options import USUAL, Beam, Budget, Rounds, Scorer, check_scorer
+from unmask.cli.search_options import (
+    USUAL,
+    Answers,
+    Beam,
+    Budget,
+    Rounds,
+    Scorer,
+    check_scorer,
+    search_options,
+    what_decides,
+)
 from unmask.errors import InterruptedRun, OutputError, UnmaskError
 
 if TYPE_CHECKING:
@@ -74,6 +84,7 @@ def invert(
     budget: Budget = USUAL.budget,
     rounds: Rounds = USUAL.rounds,
     beam: Beam = USUAL.beam,
+    answers: Answers = None,
     out: Out = None,
     resume: Resume = True,
     limit: Limit = None,
@@ -102,7 +113,6 @@ def invert(
     from unmask.attacks.inverter import Inverter
     from unmask.decoding import DecodeOptions
     from unmask.runtime import set_threads
-    from unmask.search import SearchOptions
     from unmask.vectorstores import open_vectors
 
     ALL_DECODERS.resolve(decoder)
@@ -112,7 +122,7 @@ def invert(
         "lexical_weight": lexical_weight, "repeat_penalty": repeat_penalty, "counts": counts,
         "resample_all": resample_all, "remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t,
     }  # fmt: skip
-    options, search = DecodeOptions(**choices), SearchOptions(scorer=scorer, budget=budget, rounds=rounds, beam=beam)
+    options, search = DecodeOptions(**choices), search_options(scorer, budget, rounds, beam, answers)
     set_threads(threads)
     source = open_vectors(vectors, key=key, scale=scale)
     inverter = Inverter.from_pretrained(model, device=device, precision=precision)
@@ -223,7 +233,7 @@ class Run:
             "model": self.inverter.manifest["weights"]["sha256"],
             "decoder": self.decoder,
             **asdict(self.options),
-            **({"search": asdict(self.search), "surrogate": self._surrogate()} if self.decoder == SEARCH else {}),
+            **({"search": what_decides(self.search), "surrogate": self._surrogate()} if self.decoder == SEARCH else {}),
             "batch_size": self.batch_size,
             "device": self.inverter.device.type,
             "precision": str(self.inverter.dtype).removeprefix("torch."),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -28,3 +30,20 @@ Budget = Annotated[
 ]
 Rounds = Annotated[int, typer.Option(help="search: most rounds of edits.")]
 Beam = Annotated[int, typer.Option(help="search: texts kept from round to round.")]
+Answers = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="search: keep the encoder's answers in this file, by a hash of the text, and never ask for them again.",
+    ),
+]
+
+
+def search_options(scorer: str, budget: int, rounds: int, beam: int, answers: Path | None) -> SearchOptions:
+    kept = None if answers is None else str(answers)
+    return SearchOptions(scorer=scorer, budget=budget, rounds=rounds, beam=beam, answers=kept)
+
+
+def what_decides(search: SearchOptions) -> dict[str, Any]:
+    """All settings but where answers are kept, which changes none of them."""
+    return {name: value for name, value in asdict(search).items() if name != "answers"}

@@ -29,6 +29,7 @@ class SearchOptions:
     restarts: int = 3  # times that it may; after the last it ends
     draft_temperature: float = 0.7
     likelihood_weight: float | None = None  # of the denoiser's opinion against the cosine; None: the scorer's own
+    answers: str | None = None  # file that keeps the encoder's answers: what was asked once is never sent again
     without: tuple[str, ...] = ()  # kinds of edits that are left out: what is each worth?
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from unmask.search.hypotheses import Row, by_length
 
 if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
+    from unmask.encoders.answers import Answers
     from unmask.encoders.base import Encoder
     from unmask.encoders.slopes import EncoderSlopes, TextSlope
     from unmask.search.surrogate import Surrogate
@@ -30,12 +31,13 @@ LEAST_NOISE = 1e-4
 NOISE_MARGIN = 4.0
 BEST_BY_SLOPE = 8
 TEXTS_AT_ONCE = 256
+QUICKLY, EXACTLY = "quickly", "exactly"
 # Texts refused one after the other, each asked alone and twice, before it is found out whether the encoder is gone.
 MOST_REFUSED = 3
 
 
 # (rows, dimension) float32, NaN for texts without an answer; and how often each was sent, which is what it cost.
-Answers = tuple[np.ndarray, np.ndarray]
+Vectors = tuple[np.ndarray, np.ndarray]
 
 
 class Scorer(Protocol):
@@ -53,10 +55,10 @@ class Scorer(Protocol):
     likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
     fluency_weight: float  # of a fluency model's opinion, where there is one
 
-    def vectors(self, rows: Sequence[Row]) -> Answers:
+    def vectors(self, rows: Sequence[Row]) -> Vectors:
         """Of texts, as fast as can be."""
 
-    def exact_vectors(self, rows: Sequence[Row]) -> Answers:
+    def exact_vectors(self, rows: Sequence[Row]) -> Vectors:
         """The same as exactly as can be, for texts that seem to be the one that is looked for."""
 
     def slopes(
@@ -72,13 +74,17 @@ class EncoderScorer:
     is_encoder = True
     likelihood_weight, fluency_weight = 0.05, 0.1
 
-    def __init__(self, encoder: Encoder, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    def __init__(
+        self, encoder: Encoder, tokenizer: TextTokenizer, denoiser: Denoiser, answers: Answers | None = None
+    ) -> None:
+        """answers: those of before, which are not asked for again, but count as if they were: a search that is run
+        again goes the same way."""
         if encoder.dimension != denoiser.dimension:
             raise EncoderError(
                 f"encoder '{encoder.name}' gives {encoder.dimension}-d vectors, this model reads "
                 f"{denoiser.dimension}-d ones; give the encoder that the model was trained for"
             )
-        self.encoder, self.tokenizer = encoder, tokenizer
+        self.encoder, self.tokenizer, self._answers = encoder, tokenizer, answers
         self.failure: str | None = None
         self._known: Row | None = None  # a text that had an answer
         self._refused = 0  # texts that had none since then
@@ -88,19 +94,36 @@ class EncoderScorer:
     def calls_of_slope(self) -> int:
         return CALLS_PER_TEXT if self._slopes is not None else 0
 
-    def vectors(self, rows: Sequence[Row]) -> Answers:
+    def vectors(self, rows: Sequence[Row]) -> Vectors:
         found, sent = self._nothing(len(rows))
         for numbers in by_length(rows):
-            found[numbers], sent[numbers] = self._ask([rows[number] for number in numbers], self.encoder.encode)
+            found[numbers], sent[numbers] = self._ask(QUICKLY, [rows[number] for number in numbers])
         return found, sent
 
-    def exact_vectors(self, rows: Sequence[Row]) -> Answers:
-        return self._ask(rows, getattr(self.encoder, "encode_exactly", self.encoder.encode))
+    def exact_vectors(self, rows: Sequence[Row]) -> Vectors:
+        return self._ask(EXACTLY, rows)
 
-    def _nothing(self, rows: int) -> Answers:
+    def _ask(self, how: str, rows: Sequence[Row]) -> Vectors:
+        encode = self.encoder.encode
+        if how == EXACTLY:
+            encode = getattr(self.encoder, "encode_exactly", encode)
+        if self._answers is None:
+            return self._send(rows, encode)
+        texts, (found, sent) = self.tokenizer.decode_all(rows), self._nothing(len(rows))
+        known = self._answers.known(how, texts)
+        for number, vector in enumerate(known):
+            if vector is not None:
+                found[number], sent[number] = vector, 1
+        missing = [number for number, vector in enumerate(known) if vector is None]
+        found[missing], sent[missing] = self._send([rows[number] for number in missing], encode)
+        answered = [number for number in missing if np.isfinite(found[number]).all()]
+        self._answers.keep(how, [texts[number] for number in answered], found[answered])
+        return found, sent
+
+    def _nothing(self, rows: int) -> Vectors:
         return np.full((rows, self.encoder.dimension), np.nan, dtype=np.float32), np.zeros(rows, dtype=np.int64)
 
-    def _ask(self, rows: Sequence[Row], encode: Callable[[list[str]], np.ndarray]) -> Answers:
+    def _send(self, rows: Sequence[Row], encode: Callable[[list[str]], np.ndarray]) -> Vectors:
         """Vectors of texts; where the encoder fails, of each half of them, so that one text does not cost them all."""
         found, sent = self._nothing(len(rows))
         left = [(0, len(rows), False)] if len(rows) else []
@@ -176,7 +199,7 @@ class SurrogateScorer:
         self.surrogate, self.device = surrogate.to(denoiser.device, dtype), denoiser.device
         self._table = surrogate.backbone.table.detach()  # (vocabulary, hidden)
 
-    def vectors(self, rows: Sequence[Row]) -> Answers:
+    def vectors(self, rows: Sequence[Row]) -> Vectors:
         found = np.zeros((len(rows), self.surrogate.dimension), dtype=np.float32)
         for numbers in by_length(rows):
             for start in range(0, len(numbers), TEXTS_AT_ONCE):
@@ -186,7 +209,7 @@ class SurrogateScorer:
                     found[part] = self.surrogate(ids).float().cpu().numpy()
         return found, np.ones(len(rows), dtype=np.int64)
 
-    def exact_vectors(self, rows: Sequence[Row]) -> Answers:
+    def exact_vectors(self, rows: Sequence[Row]) -> Vectors:
         return self.vectors(rows)
 
     def slopes(

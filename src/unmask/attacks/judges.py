@@ -1,0 +1,102 @@
+"""What a search of one model may go by: the encoder, the model's surrogate, the n-grams of its training texts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from unmask.errors import CheckpointError, UnknownName
+from unmask.registry import nearest_name
+from unmask.search.options import ENCODER, SURROGATE
+
+if TYPE_CHECKING:
+    import torch
+
+    from unmask.denoiser.checkpoint import Checkpoint
+    from unmask.encoders.base import Encoder
+    from unmask.search.fluency import Fluency
+    from unmask.search.scorers import Scorer
+
+Loaded = TypeVar("Loaded")
+log = logging.getLogger(__name__)
+
+
+class Judges:
+    """Each is loaded when it is first asked for."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, encoder: Callable[[], Encoder]) -> None:
+        self._checkpoint, self._dtype, self._encoder = checkpoint, dtype, encoder
+        self._scorers: dict[tuple[str, str | None], Scorer] = {}
+        self._fluencies: dict[Path, Fluency | None] = {}
+
+    def scorer(self, name: str, answers: str | None = None) -> Scorer:
+        """What compares texts: `encoder`, `surrogate`, or the folder of a surrogate.
+
+        answers: a file where those of the encoder are kept.
+        """
+        if (name, answers) not in self._scorers:
+            make = self._encoder_scorer if name == ENCODER else self._surrogate_scorer
+            self._scorers[name, answers] = make(name, answers)
+        return self._scorers[name, answers]
+
+    def _encoder_scorer(self, name: str, answers: str | None) -> Scorer:
+        from unmask.encoders.answers import Answers
+        from unmask.search.scorers import EncoderScorer
+
+        encoder = self._encoder()
+        kept = None if answers is None else Answers(Path(answers), encoder.fingerprint)
+        return EncoderScorer(encoder, self._checkpoint.tokenizer, self._checkpoint.denoiser, kept)
+
+    def _surrogate_scorer(self, name: str, answers: str | None) -> Scorer:
+        from unmask.search.scorers import SurrogateScorer
+        from unmask.search.surrogate import load_surrogate
+
+        folder, denoiser = self.surrogate_of(name) or Path(name), self._checkpoint.denoiser
+        if name != SURROGATE and not folder.is_dir():
+            guess = nearest_name(name, [ENCODER, SURROGATE])
+            hint = f"; did you mean '{guess}'?" if guess else ";"
+            raise UnknownName(f"no scorer '{name}'{hint} use encoder, surrogate, or the folder of a surrogate")
+        fingerprint = self._checkpoint.manifest["encoder"].get("fingerprint")
+        surrogate = load_surrogate(folder, self._checkpoint.tokenizer, denoiser.dimension, denoiser.length, fingerprint)
+        return SurrogateScorer(surrogate, denoiser, self._dtype)
+
+    def surrogate_of(self, scorer: str) -> Path | None:
+        """The folder of the surrogate that has a say in a search, as its scorer or beside the encoder as its screen."""
+        from unmask.search.surrogate import FOLDER, finished_surrogate
+
+        if scorer == ENCODER:
+            return finished_surrogate(self._checkpoint.folder)
+        return self._checkpoint.folder / FOLDER if scorer == SURROGATE else Path(scorer)
+
+    def screen(self, scorer: str) -> Scorer | None:
+        """What chooses the texts that the encoder is asked about: the model's own surrogate, where there is one."""
+        if scorer != ENCODER or self.surrogate_of(scorer) is None:
+            return None
+        return _if_whole("surrogate", lambda: self.scorer(SURROGATE))
+
+    def fluency(self, scorer: str) -> Fluency | None:
+        """How likely texts are, counted when that surrogate was trained."""
+        from unmask.search.fluency import load_fluency
+        from unmask.search.surrogate import surrogate_manifest
+
+        folder = self.surrogate_of(scorer)
+        if folder is None:
+            return None
+
+        def load() -> Fluency | None:
+            return load_fluency(folder, surrogate_manifest(folder) or {})
+
+        if folder not in self._fluencies:
+            self._fluencies[folder] = _if_whole("n-grams", load) if scorer == ENCODER else load()
+        return self._fluencies[folder]
+
+
+def _if_whole(what: str, load: Callable[[], Loaded]) -> Loaded | None:
+    """Beside the encoder a damaged file is no reason to stop."""
+    try:
+        return load()
+    except CheckpointError as error:
+        log.warning("the search does without the model's %s: %s", what, error)
+        return None
