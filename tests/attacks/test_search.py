@@ -17,36 +17,17 @@ from unmask.errors import CheckpointError, EncoderError, UnknownName
 from unmask.records import VectorBatch
 from unmask.search import SearchOptions
 
-DIMENSION = 8
-
-
-class Words:
-    """Each word at its place is a random direction."""
-
-    name, fingerprint, max_tokens, dimension = "words", "words-1", None, DIMENSION
-
-    def __init__(self) -> None:
-        self.queries = 0
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        self.queries += len(texts)
-        found = np.zeros((len(texts), DIMENSION), dtype=np.float32)
-        for row, text in zip(found, texts, strict=True):
-            for place, word in enumerate(text.split()):
-                row += np.random.default_rng([place, *word.encode()]).normal(size=DIMENSION)
-        return found
-
 
 @pytest.fixture
-def inverter(checkpoint: Path) -> Inverter:
+def inverter(checkpoint: Path, words: type) -> Inverter:
     found = Inverter.from_pretrained(checkpoint)
-    found._encoder = Words()  # type: ignore[assignment]
+    found._encoder = words()
     return found
 
 
 @pytest.fixture(scope="module")
-def targets() -> np.ndarray:
-    return Words().encode(["word1 word2 word3", "word7 word7", "word30 word4 word9 word2"])
+def targets(words: type) -> np.ndarray:
+    return words().encode(["word1 word2 word3", "word7 word7", "word30 word4 word9 word2"])
 
 
 def test_it_stands_beside_the_decoders_of_the_loop() -> None:
@@ -54,12 +35,14 @@ def test_it_stands_beside_the_decoders_of_the_loop() -> None:
     assert ALL_DECODERS.resolve(SEARCH).__module__ == "unmask.search.stream"
 
 
-def test_a_reconstruction_says_what_was_asked_and_what_came_of_it(inverter: Inverter, targets: np.ndarray) -> None:
+def test_a_reconstruction_says_what_was_asked_and_what_came_of_it(
+    inverter: Inverter, targets: np.ndarray, words: type
+) -> None:
     before = inverter.encoder().queries
     found = inverter.invert(targets, decoder=SEARCH, search=SearchOptions(budget=150), steps=4)
     assert sum(row.cost.encoder_calls for row in found) == inverter.encoder().queries - before
     units = targets / np.linalg.norm(targets, axis=1, keepdims=True)
-    own = Words().encode([row.text for row in found])
+    own = words().encode([row.text for row in found])
     cosines = (own / np.linalg.norm(own, axis=1, keepdims=True) * units).sum(axis=1)
     for row, cosine in zip(found, cosines, strict=True):
         assert 0 < row.cost.encoder_calls <= 150 and row.cost.forward_passes > 0
@@ -125,14 +108,14 @@ def test_a_scorer_that_nothing_hears_is_refused(command: list[str]) -> None:
 
 
 def test_answers_that_are_kept_are_not_asked_for_again(
-    inverter: Inverter, targets: np.ndarray, tmp_path: Path, checkpoint: Path
+    inverter: Inverter, targets: np.ndarray, tmp_path: Path, checkpoint: Path, words: type
 ) -> None:
     plain = inverter.invert(targets, decoder=SEARCH, search=SearchOptions(budget=150), steps=4)
     kept = SearchOptions(budget=150, answers=str(tmp_path / "new" / "answers"))
     first = inverter.invert(targets, decoder=SEARCH, search=kept, steps=4)
     assert (tmp_path / "new" / "answers").is_file()
     again = Inverter.from_pretrained(checkpoint)
-    again._encoder = encoder = Words()  # type: ignore[assignment]
+    again._encoder = encoder = words()
     second = again.invert(targets, decoder=SEARCH, search=kept, steps=4)
     assert [row.text for row in second] == [row.text for row in first] == [row.text for row in plain]
     assert [row.cost.encoder_calls for row in second] == [row.cost.encoder_calls for row in plain]
@@ -142,8 +125,10 @@ def test_answers_that_are_kept_are_not_asked_for_again(
     assert 0 < encoder.queries < sum(row.cost.encoder_calls for row in more), "only what is new is paid for"
 
 
-def test_what_was_answered_before_a_failure_is_kept(inverter: Inverter, targets: np.ndarray, tmp_path: Path) -> None:
-    class Breaking(Words):
+def test_what_was_answered_before_a_failure_is_kept(
+    inverter: Inverter, targets: np.ndarray, tmp_path: Path, words: type
+) -> None:
+    class Breaking(words):  # type: ignore[misc,valid-type]
         left = 3
 
         def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -153,9 +138,9 @@ def test_what_was_answered_before_a_failure_is_kept(inverter: Inverter, targets:
             return super().encode(texts)
 
     kept = SearchOptions(budget=150, answers=str(tmp_path / "answers"))
-    inverter._encoder = broken = Breaking()  # type: ignore[assignment]
+    inverter._encoder = broken = Breaking()
     inverter.invert(targets, decoder=SEARCH, search=kept, steps=4)
-    inverter._encoder = whole = Words()  # type: ignore[assignment]
+    inverter._encoder = whole = words()
     inverter._judges._scorers.clear()
     found = inverter.invert(targets, decoder=SEARCH, search=kept, steps=4)
     assert whole.queries == sum(row.cost.encoder_calls for row in found) - broken.queries

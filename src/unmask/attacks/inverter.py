@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from unmask.encoders.base import Encoder
     from unmask.search import SearchOptions
+    from unmask.search.loop import Search
 
 DEFAULT_MODEL = "minilm"
 HIDDEN = "▒▒▒"
@@ -147,15 +148,20 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         search: SearchOptions | None = None,
         **how: Any,
     ) -> Iterator[DecodeStep]:
-        """The steps of a search for vectors (batch, dimension); `how` is what unmask.search.search takes beside."""
+        """The steps of a search for vectors (batch, dimension); `how` is what `searched` takes beside."""
+        from unmask.search.stream import searched
+
+        return searched(self.new_search(search, options), values, row_keys, **how)
+
+    def new_search(self, search: SearchOptions | None = None, options: DecodeOptions | None = None) -> Search:
+        """A search that vectors may join; `options` are those of its drafts."""
         from unmask.search import SearchOptions
-        from unmask.search import search as search_for
+        from unmask.search.loop import Search
 
         chosen = search or SearchOptions()
-        return search_for(
-            self.denoiser, self._judges.scorer(chosen.scorer, chosen.answers), values, chosen, options, row_keys,
-            self.schedule, self.dtype, screen=self._judges.screen(chosen.scorer),
-            fluency=self._judges.fluency(chosen.scorer), **how,
+        return Search(
+            self.denoiser, self._judges.scorer(chosen.scorer, chosen.answers), chosen, options or DecodeOptions(),
+            self.schedule, self.dtype, self._judges.screen(chosen.scorer), self._judges.fluency(chosen.scorer),
         )  # fmt: skip
 
     def surrogate_of(self, scorer: str) -> Path | None:

@@ -137,13 +137,11 @@ def spell(inverter: Inverter, ids: list[int], styles: list[str]) -> Text:
     from rich.text import Text
 
     tokenizer, spelt = inverter.tokenizer, Text()
-    spaces_are_marked = any(piece.startswith(" ") for piece in tokenizer.pieces(tokenizer.encode(["a b"])[0]))
-    for token, piece, style in zip(ids, tokenizer.pieces(ids), styles, strict=False):
+    for token, piece, style in zip(ids, tokenizer.spelt(ids), styles, strict=False):
         if token in (tokenizer.pad_id, tokenizer.mask_id):
             spelt.append(" ").append(END if token == tokenizer.pad_id else HIDDEN, style="dim")
             continue
-        goes_on = not piece.startswith(" ") if spaces_are_marked else piece.startswith("##")
-        spelt.append("" if goes_on else " ").append(printable(piece.removeprefix("##").strip(" ")), style=style)
+        spelt.append(" " if piece.startswith(" ") else "").append(printable(piece.strip(" ")), style=style)
     return spelt
 
 

@@ -45,10 +45,22 @@ def search(
     may be given a text to begin with, instead of the denoiser's first drafts. `screen` is a cheaper scorer that chooses
     which edits are worth the scorer's own answer; `fluency` says how likely texts are.
     """
+    chosen = options or SearchOptions()
+    running = Search(denoiser, scorer, chosen, decode_options or DecodeOptions(), schedule, dtype, screen, fluency)
+    return searched(running, vectors, row_keys, together, beginnings)
+
+
+def searched(
+    running: Search,
+    vectors: torch.Tensor,
+    row_keys: Sequence[int] | None = None,
+    together: int = TOGETHER,
+    beginnings: Sequence[Row] | None = None,
+) -> Iterator[DecodeStep]:
+    """The same by a search that nothing has joined yet."""
     require(together >= 1, "together", together, "at least 1")
-    options = options or SearchOptions()
+    denoiser = running.denoiser
     keys = list(range(len(vectors)) if row_keys is None else row_keys)
-    running = Search(denoiser, scorer, options, decode_options or DecodeOptions(), schedule, dtype, screen, fluency)
     shown = np.full((len(vectors), denoiser.length), denoiser.mask_id, dtype=np.int64)
     step, waves = 0, -(-len(vectors) // together)
     while running.active or len(running.targets) < len(vectors):
@@ -60,12 +72,13 @@ def search(
             part = slice(joined, joined + room)
             running.join(vectors[part], keys[part], None if beginnings is None else beginnings[part])
         step += 1
-        record = _record(running, shown, step, max(step, waves * (options.rounds + 1)))
+        record = record_of(running, running.targets, shown, step, max(step, waves * (running.options.rounds + 1)))
         shown = record.tokens.numpy()
         yield record
 
 
-def _record(running: Search, before: np.ndarray, step: int, total: int) -> DecodeStep:
+def record_of(running: Search, targets: Sequence[Target], before: np.ndarray, step: int, total: int) -> DecodeStep:
+    """What the search holds of some targets, one a row; before: (rows, length), of which the last may have none yet."""
     denoiser, rows = running.denoiser, len(before)
     tokens = np.full((rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
     confidence = torch.zeros(tokens.shape)
@@ -73,8 +86,8 @@ def _record(running: Search, before: np.ndarray, step: int, total: int) -> Decod
         "passes": [0] * rows, "calls": [0] * rows, "compared": [0] * rows, "cosine": [float("nan")] * rows,
     }  # fmt: skip
     verified = [False] * rows
-    for target in running.targets:
-        row, text = target.number, () if target.best is None else target.best.tokens
+    for row, target in enumerate(targets):
+        text = () if target.best is None else target.best.tokens
         tokens[row] = [*text, *[denoiser.pad_id] * (denoiser.length - len(text))]
         confidence[row, : len(text)] = torch.tensor(_sureness(target, text))
         numbers["compared"][row] = target.calls

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,17 @@ class TextTokenizer:
     def pieces(self, ids: Iterable[int]) -> tuple[str, ...]:
         """What each id stands for, one readable piece per id."""
         return tuple(self._piece(int(number)) for number in ids)
+
+    def spelt(self, ids: Iterable[int]) -> list[str]:
+        """The same as they are read one after the other: a space before each that begins a word."""
+        pieces = self.pieces(ids)
+        if self._marks_spaces:
+            return list(pieces)
+        return [piece.removeprefix("##") if piece.startswith("##") else f" {piece}" for piece in pieces]
+
+    @cached_property
+    def _marks_spaces(self) -> bool:
+        return any(piece.startswith(" ") for piece in self.pieces(self.encode(["a b"])[0]))
 
     def pad(self, rows: Sequence[Sequence[int]], length: int) -> TokenBatch:
         """Rows of ids as one batch: cut at `length`, filled with pad."""

@@ -1,0 +1,1 @@
+"""What an owner can do to vectors before somebody else reads them."""
