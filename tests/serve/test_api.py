@@ -77,6 +77,23 @@ def test_steps_show_what_is_hidden_and_what_is_new(client: TestClient, vector: l
     )
 
 
+def test_a_token_that_a_step_set_is_the_likeliest_of_the_alternatives(client: TestClient, vector: list[float]) -> None:
+    steps = events(client.post("/invert/stream", json={"embedding": vector, "decoder": "confidence", "steps": 6}))
+    ids = [None if token["state"] == "masked" else token["id"] for token in steps[1]["tokens"]]
+    new = [place for place, token in enumerate(steps[2]["tokens"]) if token["state"] == "new"]
+    sure = []
+    for place in new:
+        asked = {"embedding": vector, "tokens": ids, "place": place}
+        named = client.post("/alternatives", json=asked).json()["alternatives"]
+        chances = [one["probability"] for one in named]
+        assert len(named) == 8 and chances == sorted(chances, reverse=True) and 0 < sum(chances) <= 1.001
+        sure.append(named[0]["id"] == steps[2]["tokens"][place]["id"])
+        assert steps[2]["tokens"][place]["id"] in [one["id"] for one in named]
+    assert sure and all(sure)
+    bad = {"embedding": vector, "tokens": ids, "place": len(ids)}
+    assert "a place among them" in client.post("/alternatives", json=bad).json()["error"]
+
+
 def test_with_the_true_text_the_answer_is_compared(client: TestClient, vector: list[float]) -> None:
     found = client.post("/invert", json={"embedding": vector, "text": TEXT, "check": True}).json()
     assert 0.3 < found["cosine"] <= 1.0001

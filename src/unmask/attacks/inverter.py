@@ -15,7 +15,7 @@ from huggingface_hub import ModelHubMixin
 from unmask.attacks.decoders import ALL_DECODERS, SEARCH
 from unmask.attacks.judges import Judges
 from unmask.decoding import DEFAULT_DECODER, DecodeOptions
-from unmask.decoding.loop import decode
+from unmask.decoding.loop import Decoding, decode
 from unmask.denoiser.checkpoint import Checkpoint, checkpoint_files, find_checkpoint, load_checkpoint
 from unmask.diffusion.schedules import build_schedule
 from unmask.errors import CheckpointError, EncoderError, InputError, UnknownName
@@ -229,6 +229,24 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         ALL_DECODERS.resolve(decoder)
         values = torch.from_numpy(self._as_vectors(vector))
         return self._decode(values, range(len(values)), decoder, replace(options or DecodeOptions(), **choices), search)
+
+    def alternatives(
+        self, vector: Any, token_ids: Sequence[int], place: int, count: int = 8, options: DecodeOptions | None = None
+    ) -> list[tuple[int, float]]:
+        """What else might stand at one place of a text (mask_id where it is hidden), with probabilities.
+
+        The place itself counts as hidden, so that the token that stands there is judged like the others.
+        """
+        length, known = self.denoiser.length, range(self.tokenizer.vocabulary_size)
+        if not 0 <= place < len(token_ids) <= length or not all(token in known for token in token_ids):
+            raise InputError(
+                f"{len(token_ids)} token ids and place {place}, expected at most {length} ids of this model's "
+                "vocabulary, and a place among them"
+            )
+        decoding = Decoding(self.denoiser, DEFAULT_DECODER, options, self.schedule, self.dtype)
+        tokens = torch.tensor([[*token_ids, *[self.tokenizer.pad_id] * (length - len(token_ids))]])
+        decoding.join(torch.from_numpy(self._as_vectors(vector)), [0], tokens)
+        return decoding.alternatives(place, min(count, len(known)))
 
     def readable(self, step: DecodeStep, row: int = 0, hidden: str = HIDDEN) -> str:
         """What is known of one row after a step, with `hidden` for each token that is still masked."""

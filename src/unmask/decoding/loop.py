@@ -146,6 +146,22 @@ class Decoding:
             total.index_add_(0, asked.nonzero(as_tuple=True)[0], said)
         return total, JUDGING_PASSES
 
+    @torch.no_grad()
+    def alternatives(self, place: int, count: int) -> list[tuple[int, float]]:
+        """Of the first row: the likeliest tokens at one place if it were masked, each with its probability."""
+        assert self.state is not None and self.condition is not None, "no row has joined"
+        first = torch.zeros(1, dtype=torch.int64, device=self.state.tokens.device)
+        tokens = self.state.tokens[first].clone()
+        tokens[0, place] = self.canvas.mask_id
+        asked = torch.zeros_like(tokens, dtype=torch.bool)
+        asked[0, place] = True
+        hidden = (tokens == self.canvas.mask_id).sum(dim=1)  # (1,)
+        time = time_of_share(self.policy.schedule, hidden / self.canvas.length)
+        with self._precision():
+            ((_, logits),) = self._lowered_logits(tokens, asked, self.condition.select(first), time)  # (1, vocabulary)
+        best, ids = logits.float().softmax(dim=1).topk(count, dim=1)
+        return list(zip(ids[0].tolist(), best[0].tolist(), strict=True))
+
     def _log_probabilities(
         self, tokens: torch.Tensor, hidden: torch.Tensor, asked: torch.Tensor, time: torch.Tensor
     ) -> torch.Tensor:
@@ -168,6 +184,18 @@ class Decoding:
         for start in range(0, len(features), size):
             part = slice(start, start + size)
             yield part, self.denoiser.logits(features[part])
+
+    def _lowered_logits(
+        self, tokens: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """The same, less what words lose that stand in the text already."""
+        row_of, place_of = positions.nonzero(as_tuple=True)  # (positions,) each
+        lowering = self._lowering(tokens)  # (rows, length)
+        each_time = self.denoiser.repeat_cost is not None
+        for part, logits in self._logits(tokens, positions, condition, time):  # (part, vocabulary)
+            if lowering is not None:
+                lower_others(logits, tokens[row_of[part]], lowering[row_of[part]], place_of[part], each_time)
+            yield part, logits
 
     def _propose(self, active: DecodeState, plan: StepPlan, asked: torch.Tensor, rows: torch.Tensor) -> Proposals:
         """Proposals for the active rows; only the rows that asked go through the network."""
@@ -197,14 +225,9 @@ class Decoding:
         condition = self.condition if whole else self.condition.select(rows)
         drawn = None if uniforms is None else uniforms[positions]  # (positions,)
         competes = by_token[:, None].expand_as(positions)[positions]  # (positions,)
-        row_of, place_of = positions.nonzero(as_tuple=True)  # (positions,) each
-        lowering = self._lowering(tokens)  # (rows, length)
-        each_time = self.denoiser.repeat_cost is not None
         parts = []
         with self._precision():
-            for part, logits in self._logits(tokens, positions, condition, time):  # (part, vocabulary)
-                if lowering is not None:
-                    lower_others(logits, tokens[row_of[part]], lowering[row_of[part]], place_of[part], each_time)
+            for part, logits in self._lowered_logits(tokens, positions, condition, time):  # (part, vocabulary)
                 of_part = None if drawn is None else drawn[part]
                 parts.append(read_logits(logits, self.canvas.pad_id, self.options, of_part, competes[part]))
         return Readings.concatenate(parts)

@@ -19,6 +19,7 @@ from unmask.serve.guards import Guards
 from unmask.serve.jobs import ServerError
 from unmask.serve.models import Models
 from unmask.serve.routes import inversion, published, state
+from unmask.serve.routes.page import add_page
 from unmask.serve.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def create_app(settings: ServerSettings | None = None) -> FastAPI:
     app.state.models, app.state.samples_given = served, 0
     for part in (inversion, published, state):
         app.include_router(part.router)
+    add_page(app)
     app.add_exception_handler(ServerError, _server_error)
     app.add_exception_handler(UnmaskError, _users_error)
     app.add_exception_handler(RequestValidationError, _unreadable)

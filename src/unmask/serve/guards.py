@@ -17,7 +17,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-FREE = ("/health", "/ready")  # of the token: whatever watches over the server has none
+# Free of the token: whatever watches over the server has none, and the page asks for it.
+FREE, PAGE = ("/", "/health", "/ready"), "/page"
 READING = ("GET", "HEAD", "OPTIONS")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 POLICY = (
@@ -102,7 +103,7 @@ class Guards:
 
     def _bears_token(self, scope: Scope, headers: dict[str, str]) -> bool:
         token = self.settings.token
-        if token is None or scope["path"] in FREE:
+        if token is None or scope["path"] in FREE or scope["path"].startswith(f"{PAGE}/"):
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())

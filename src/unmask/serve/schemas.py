@@ -132,6 +132,25 @@ class LastStep(Step):
     found: Found
 
 
+class AlternativesRequest(Strict):
+    model: ModelName = None
+    embedding: Vector
+    tokens: list[Annotated[int, Field(ge=0, le=SEEDS)] | None] = Field(
+        min_length=1, max_length=65_536, description="Ids of the text before a step, null where it is hidden."
+    )
+    place: int = Field(ge=0, le=65_535, description="Which of them is asked about; it counts as hidden.")
+
+
+class Alternative(BaseModel):
+    text: str = Field(description="Empty for the end of the text.")
+    id: int
+    probability: float
+
+
+class AlternativesAnswer(BaseModel):
+    alternatives: list[Alternative]
+
+
 class DefendRequest(Strict):
     embedding: Vector
     noise: float = Field(0.0, ge=0, le=MOST_NOISE, description="Length of Gaussian noise, as a share of the vector's.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,6 @@ from fastapi.responses import StreamingResponse
 from unmask.attacks.decoders import ALL_DECODERS, SEARCH
 from unmask.decoding import DecodeOptions
 from unmask.defences.blurring import Blur, blurred
-from unmask.errors import UnmaskError
 from unmask.metrics.vectors import cosine
 from unmask.records import DecodeStep
 from unmask.search.options import SURROGATE, SearchOptions
@@ -24,6 +24,9 @@ from unmask.serve.jobs import Asked, Job, ServerError
 from unmask.serve.models import Models
 from unmask.serve.routes import OF_MODEL, WITH_BODY, errors, models_of
 from unmask.serve.schemas import (
+    Alternative,
+    AlternativesAnswer,
+    AlternativesRequest,
     BatchRequest,
     Choices,
     DefendAnswer,
@@ -111,6 +114,23 @@ async def invert_batch(asked: BatchRequest, request: Request) -> StreamingRespon
     return StreamingResponse(explained(lines(), lambda error: f"{as_json(error)}\n"), media_type=LINES)
 
 
+@router.post("/alternatives", responses=errors(*WITH_BODY, *OF_MODEL))
+async def alternatives(asked: AlternativesRequest, request: Request) -> AlternativesAnswer:
+    """What else might stand at one place of a text that is being read back."""
+    served = models_of(request)
+    engine = await served.get(asked.model)
+    inverter, tokenizer = engine.inverter, engine.inverter.tokenizer
+    vector = _checked([asked.embedding], engine)[0]
+    ids = [tokenizer.mask_id if token is None else token for token in asked.tokens]
+    named = await asyncio.wrap_future(engine.call(lambda: inverter.alternatives(vector, ids, asked.place)))
+    return AlternativesAnswer(
+        alternatives=[
+            Alternative(text="" if token == tokenizer.pad_id else tokenizer.spelt([token])[0], id=token, probability=p)
+            for token, p in named
+        ]
+    )
+
+
 @router.post("/defend", responses=errors(*WITH_BODY))
 async def defend(asked: DefendRequest) -> DefendAnswer:
     """What is left of a vector under noise, fewer bits or fewer dimensions."""
@@ -133,6 +153,11 @@ def readable_part(engine: Engine, text: str, characters: int) -> tuple[list[int]
     return ids[: engine.inverter.denoiser.length], len(ids) > engine.inverter.denoiser.length
 
 
+def _checked(vectors: list[list[float]], engine: Engine) -> np.ndarray:
+    """(rows, dimension) float32."""
+    return check_vectors(vectors, engine.inverter.dimension)
+
+
 class Inversion:
     """Some vectors on their way through a model."""
 
@@ -150,14 +175,10 @@ class Inversion:
         """Checked, and waiting for its turn."""
         served = models_of(request)
         engine = await served.get(choices.model)
-        try:
-            values = check_vectors(vectors, engine.inverter.dimension)
-            ALL_DECODERS.resolve(choices.decoder)
-        except UnmaskError as error:
-            raise ServerError(400, str(error)) from error
+        ALL_DECODERS.resolve(choices.decoder)
         if choices.search.scorer == SURROGATE and engine.inverter.surrogate_of("encoder") is None:
             raise ServerError(400, "this model has no surrogate; search with scorer encoder, or train one for it")
-        found = cls(served, engine, values, choices)
+        found = cls(served, engine, _checked(vectors, engine), choices)
         if is_begun:
             await found.begin()
         return found
