@@ -10,9 +10,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input
 TIMED = started=$$(date +%s); finish() { echo "make $@: $$(($$(date +%s) - started)) s"; }; set -e
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: help demo test check format docs clean
+.PHONY: help demo demo-web test check format docs clean
 help:
 	@echo "make demo    install into $(VENV) and watch text being read back from vectors"
+	@echo "make demo-web  the same on a page of your own machine, at http://127.0.0.1:8080"
 	@echo "make test    install what the tests need and run them"
 	@echo "make check   ruff, mypy and import-linter"
 	@echo "make format  let ruff put the code in order"
@@ -21,6 +22,9 @@ help:
 
 demo:
 	@$(TIMED); $(MAKE) -s $(VENV)/.installed; $(OFFLINE) $(BIN)/unmask demo; finish
+
+demo-web: $(VENV)/.installed
+	@$(OFFLINE) $(BIN)/unmask serve --open
 
 test:
 	@$(TIMED); $(MAKE) -s $(VENV)/.installed-dev; \

@@ -241,3 +241,15 @@ def test_nobody_is_kept_out(browser: Any, address: str, width: int, scheme: str)
     assert found.violations_count == 0, found.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
     context.close()
+
+
+def test_the_examples_of_the_description_run(page: Any, address: str) -> None:
+    page.goto(f"{address}docs")
+    sections = page.locator("#operations section")
+    playwright.expect(sections.first).to_be_visible(timeout=20_000)
+    assert sections.count() >= 12
+    for place in range(sections.count()):
+        section = sections.nth(place)
+        section.locator("button").click()
+        playwright.expect(section.locator("pre")).to_contain_text(re.compile(r"^200\n."), timeout=30_000)
+    assert axe.Axe().run(page).violations_count == 0

@@ -31,7 +31,7 @@ COMMANDS: Registry[Any] = Registry(
         Entry("export", "unmask.cli.export:export", "Write a smaller copy of a trained model."),
         Entry("evaluate", "unmask.cli.evaluate:evaluate", "Measure how much comes back, on text never trained on."),
         Entry("bench", "unmask.cli.bench:bench", "Measure the published tables, and draw them."),
-        Entry("serve", "unmask.cli.serve:serve", "Serve models over HTTP."),
+        Entry("serve", "unmask.cli.serve:serve", "Serve the page, and models over HTTP."),
         Entry("models", "unmask.cli.listings:models", "List the trained models that are at hand."),
         Entry("encoders", "unmask.cli.listings:encoders", "List the encoders that can be attacked."),
         Entry("decoders", "unmask.cli.listings:decoders", "List the ways of decoding."),

@@ -1,9 +1,10 @@
-"""`unmask serve`: the models behind HTTP."""
+"""`unmask serve`: the page, and the models behind HTTP."""
 
 from __future__ import annotations
 
 import os
 import socket
+import webbrowser
 from typing import Annotated
 
 import typer
@@ -40,18 +41,19 @@ def serve(
     queue: Queue = 128,
     time_limit: TimeLimit = 120.0,
     rows: Rows = 256,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser, where there is one.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
 ) -> None:
-    """Serve models over HTTP: texts to vectors and back, step by step.
+    """Serve a page, and models over HTTP: texts to vectors and back, step by step.
 
-        unmask serve
+        unmask serve --open
         unmask serve --model minilm --alias jinaai/jina-embeddings-v3=minilm
         UNMASK_TOKEN=... unmask serve --host 0.0.0.0
 
     Only this machine can reach it unless --host says otherwise; then every request must bear the token in UNMASK_TOKEN.
-    What it can be asked is described at /openapi.json. Ctrl-C finishes what runs and ends.
+    The page is at /, what can be asked over HTTP at /docs. Ctrl-C finishes what runs and ends.
     """
     import uvicorn
 
@@ -74,7 +76,11 @@ def serve(
     listening = _bound(host, port)
     place, chosen = listening.getsockname()[:2]
     shown = f"[{place}]" if ":" in place else place
-    note(f"serving {', '.join(settings.models)} at http://{shown}:{chosen} (Ctrl-C ends it)")
+    address = f"http://{shown}:{chosen}"
+    note(f"serving {', '.join(settings.models)} at {address} (Ctrl-C ends it)")
+    if open_page:
+        listening.listen()  # the browser waits until the server answers
+        webbrowser.open(address)
     uvicorn.Server(config).run(sockets=[listening])
 
 

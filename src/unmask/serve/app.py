@@ -15,11 +15,13 @@ from starlette.exceptions import HTTPException
 
 from unmask import __version__
 from unmask.errors import UnmaskError
+from unmask.serve.description import described
 from unmask.serve.guards import Guards
 from unmask.serve.jobs import ServerError
 from unmask.serve.models import Models
 from unmask.serve.routes import inversion, published, state
 from unmask.serve.routes.page import add_page
+from unmask.serve.schemas import EXAMPLE
 from unmask.serve.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ def create_app(settings: ServerSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(_load_first(served))
+        loading = asyncio.create_task(_load_first(app, served))
         yield
         loading.cancel()
         with suppress(asyncio.CancelledError):
@@ -45,10 +47,11 @@ def create_app(settings: ServerSettings | None = None) -> FastAPI:
         title="unmask", version=__version__, description="How much of your text can be read back from your vectors?",
         lifespan=life, docs_url=None, redoc_url=None,
     )  # fmt: skip
-    app.state.models, app.state.samples_given = served, 0
+    app.state.models, app.state.samples_given, app.state.example = served, 0, None
     for part in (inversion, published, state):
         app.include_router(part.router)
     add_page(app)
+    app.openapi = lambda: described(app)  # type: ignore[method-assign]
     app.add_exception_handler(ServerError, _server_error)
     app.add_exception_handler(UnmaskError, _users_error)
     app.add_exception_handler(RequestValidationError, _unreadable)
@@ -58,11 +61,14 @@ def create_app(settings: ServerSettings | None = None) -> FastAPI:
     return app
 
 
-async def _load_first(served: Models) -> None:
+async def _load_first(app: FastAPI, served: Models) -> None:
     try:
-        await served.get()
+        engine = await served.get()
+        vectors = await served.embed(engine, [EXAMPLE])
     except ServerError as error:
         log.error("the model could not be loaded: %s", error)
+        return
+    app.state.example = [round(value, 4) for value in vectors[0].tolist()]
 
 
 def _said(status: int, message: str, retry_after: int | None = None) -> JSONResponse:

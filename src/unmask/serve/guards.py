@@ -18,7 +18,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Free of the token: whatever watches over the server has none, and the page asks for it.
-FREE, PAGE = ("/", "/health", "/ready"), "/page"
+FREE, PAGE = ("/", "/docs", "/health", "/ready"), "/page"
 READING = ("GET", "HEAD", "OPTIONS")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 POLICY = (

@@ -32,8 +32,6 @@ class ErrorAnswer(BaseModel):
 
 
 class EncodeRequest(Strict):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": EXAMPLE}]})
-
     text: str = Field(min_length=1, description="What does not fit into the model is cut off.")
     model: ModelName = None
 

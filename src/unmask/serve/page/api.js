@@ -24,6 +24,12 @@ export async function get(path) {
   return (await checked(await fetch(path, { headers: headers() }))).json();
 }
 
+// The whole answer as text, with its status, whatever it is.
+export async function ask(method, path, body) {
+  const answer = await fetch(path, { method, headers: headers(), body });
+  return `${answer.status}\n${await answer.text()}`;
+}
+
 async function send(path, body, signal) {
   return checked(await fetch(path, { method: "POST", headers: headers(), body: JSON.stringify(body), signal }));
 }

@@ -19,6 +19,11 @@ async def page() -> FileResponse:
     return FileResponse(FOLDER / "index.html", headers={"cache-control": "no-cache"})
 
 
+@router.get("/docs", include_in_schema=False)
+async def docs() -> FileResponse:
+    return FileResponse(FOLDER / "docs.html", headers={"cache-control": "no-cache"})
+
+
 def add_page(app: FastAPI) -> None:
     app.include_router(router)
     app.mount(PAGE, StaticFiles(directory=FOLDER), name="page")
