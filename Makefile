@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # Linux users without a GPU who want a small torch can name theirs: make demo TORCH=/path/to/torch-cpu.whl
 TORCH ?= torch==2.13.0
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input

@@ -15,6 +15,7 @@ from unmask.errors import CheckpointError
 from unmask.metrics.ngrams import NgramModel
 from unmask.search import SearchOptions, search
 from unmask.search.fluency import Fluency, load_fluency, save_fluency
+from unmask.search.hypotheses import value_of
 from unmask.search.loop import Search
 from unmask.search.scorers import EncoderScorer
 from unmask.text.tokens import TextTokenizer
@@ -63,18 +64,26 @@ def test_a_damaged_file_is_named(counted: NgramModel, tmp_path: Path) -> None:
         load_fluency(tmp_path, manifest)
 
 
+@pytest.mark.parametrize("without", [(), ("length",)])
 def test_what_it_says_is_what_edits_are_judged_by(
-    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, counted: NgramModel
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, counted: NgramModel, without: tuple[str, ...]
 ) -> None:
     vectors, fluency = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4))), Fluency(counted)
     scorer = EncoderScorer(kit.OrderedBag(), tokenizer, denoiser)
-    running = Search(denoiser, scorer, SearchOptions(budget=300, rounds=4), DECODE, fluency=fluency)
+    running = Search(denoiser, scorer, SearchOptions(budget=300, rounds=4, without=without), DECODE, fluency=fluency)
     running.join(vectors, range(4))
     while running.active:
         running.advance()
-        held = [text for target in running.targets for text in target.beam]
-        said = fluency.log_likelihoods([text.tokens for text in held])
-        assert np.allclose([text.likelihood for text in held], said)
+        held = [(target, text) for target in running.targets for text in target.beam]
+        said = fluency.log_likelihoods([text.tokens for _, text in held])
+        assert np.allclose([text.likelihood for _, text in held], said)
+        of_length = [target.log_lengths[len(text.tokens)] - target.log_lengths.max() for target, text in held]
+        assert np.allclose([text.of_length for _, text in held], of_length)
+    knows_lengths = denoiser.length_head is not None and not without
+    shares = [np.exp(target.log_lengths).sum() for target in running.targets]
+    assert (
+        np.allclose(shares, 1.0) if knows_lengths else not any(target.log_lengths.any() for target in running.targets)
+    )
     assert running.likelihood_weight == scorer.fluency_weight
 
 
@@ -91,3 +100,20 @@ def test_left_out_it_changes_nothing(
 
     left_out = SearchOptions(budget=120, without=("fluency",))
     assert found(left_out, Fluency(counted)) == found(SearchOptions(budget=120), None)
+
+
+def test_how_likely_a_length_is_depends_on_the_vector(kit: ModuleType, taught: Denoiser) -> None:
+    texts = kit.sentences(40, shortest=2, longest=9)
+    vectors = torch.from_numpy(kit.OrderedBag().encode(texts))
+    said = taught.log_lengths(vectors, taught.condition(vectors))
+    assert said is not None and torch.allclose(said.exp().sum(dim=1), torch.ones(40))
+    expected = (said.exp() * torch.arange(said.shape[1])).sum(dim=1)
+    lengths = torch.tensor([float(len(text.split())) for text in texts])
+    assert torch.corrcoef(torch.stack([expected, lengths]))[0, 1] > 0.6
+
+
+def test_a_likelier_length_is_worth_more_the_farther_the_text_is() -> None:
+    def gained(cosine: float) -> float:
+        return value_of(cosine, -5.0, 0.0, 0.1) - value_of(cosine, -5.0, -3.0, 0.1)
+
+    assert gained(0.7) > gained(0.9) > gained(0.99) > gained(1.0) == 0

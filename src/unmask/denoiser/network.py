@@ -289,6 +289,13 @@ class Denoiser(nn.Module):
         return [name for name, parameter in self.named_parameters() if id(parameter) in chosen]
 
     @torch.no_grad()
+    def log_lengths(self, vectors: torch.Tensor, condition: Condition) -> torch.Tensor | None:
+        """How likely each length is, from vectors (batch, dimension) and their condition; (batch, longest + 1) nats."""
+        if self.length_head is None:
+            return None
+        return self.length_head(self.standardise(vectors), condition.summary).float().log_softmax(dim=1)
+
+    @torch.no_grad()
     def _lengths(self, standard: torch.Tensor, summary: torch.Tensor | None) -> torch.Tensor | None:
         return None if self.length_head is None else median_length(self.length_head(standard, summary))
 

@@ -29,6 +29,7 @@ def by_length(rows: Sequence[Row]) -> list[list[int]]:
 
 # Below this a text is as bad as any: one impossible token must not outweigh what the vector says.
 WORST_LIKELIHOOD = -12.0
+LENGTH_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Edit:
     likelihood: float  # mean log probability per token: the fluency model's, or where there is none the denoiser's
     parent: Row | None = None
     family: int = 0  # texts of one family descend from one draft
+    of_length: float = 0.0  # nats by which its length is less likely than the likeliest; negative
 
 
-def value_of(cosine: float, likelihood: float, weight: float) -> float:
-    """Cosine first; how likely the text is counts less the nearer the cosine is to 1."""
-    return cosine + weight * max(0.0, 1 - cosine) * max(likelihood, WORST_LIKELIHOOD)
+def value_of(cosine: float, likelihood: float, of_length: float, weight: float) -> float:
+    """Cosine first; how likely the text and its length are counts less the nearer the cosine is to 1."""
+    likely = weight * max(likelihood, WORST_LIKELIHOOD) + LENGTH_WEIGHT * max(of_length, WORST_LIKELIHOOD)
+    return cosine + max(0.0, 1 - cosine) * likely
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,11 @@ class Hypothesis:
     kind: str = "draft"
     parent: Row | None = None
     family: int = 0
+    of_length: float = 0.0
 
-    def value(self, weight: float) -> float:
-        return value_of(self.cosine, self.likelihood, weight)
+    def value(self, weight: float | None) -> float:
+        """By the cosine alone where there is no weight."""
+        return self.cosine if weight is None else value_of(self.cosine, self.likelihood, self.of_length, weight)
 
 
 class Shelf:
@@ -85,6 +90,7 @@ class Target:
     vector: np.ndarray  # (dimension,), of unit length
     stream: np.random.Generator
     vocabulary: torch.Tensor  # (tokens,) that its texts may be made of
+    log_lengths: np.ndarray  # (longest + 1,) nats
     words: Words | None = None  # that the vector speaks of
     beam: list[Hypothesis] = field(default_factory=list)
     best: Hypothesis | None = None
@@ -112,7 +118,11 @@ class Target:
     def cosine(self) -> float:
         return float("nan") if self.best is None else self.best.cosine
 
-    def worth(self, weight: float) -> float:
+    def of_length(self, tokens: Row) -> float:
+        """How much less likely the length of a text is than the likeliest."""
+        return float(self.log_lengths[len(tokens)] - self.log_lengths.max())
+
+    def worth(self, weight: float | None) -> float:
         """Of the answer so far; NaN where its vector is not known."""
         return float("nan") if self.best is None else self.best.value(weight)
 
@@ -138,7 +148,7 @@ class Target:
         held |= {child.tokens for made in self.children.values() for child in made}
         self.vectors = {tokens: vector for tokens, vector in self.vectors.items() if tokens in held}
 
-    def prefer(self, found: Iterable[Hypothesis], weight: float) -> None:
+    def prefer(self, found: Iterable[Hypothesis], weight: float | None) -> None:
         """The text that is given as the answer: by the cosine alone where that is the encoder's word, else by both."""
         for hypothesis in found:
             if not hypothesis.value(weight) <= self.worth(weight):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,13 +71,14 @@ class Search:
             return
         with self._precision(), torch.no_grad():
             condition = self.denoiser.condition(vectors.to(self.denoiser.device))
+            log_lengths = self._log_lengths(vectors, condition)
             vocabularies, likelihoods = vocabularies_of(self.denoiser, condition)
             words = self._words(vocabularies, likelihoods)
         decode_seed = self.decode_options.seed
         new = [
-            Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key), vocabularies[place], of_row)
-            for place, (vector, key, of_row) in enumerate(
-                zip(unit(vectors.cpu().numpy()), row_keys, words, strict=True)
+            Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key), *of_row)
+            for place, (vector, key, *of_row) in enumerate(
+                zip(unit(vectors.cpu().numpy()), row_keys, vocabularies, log_lengths, words, strict=True)
             )
         ]
         self.targets += new
@@ -84,6 +86,12 @@ class Search:
         self.condition = condition if whole is None else Condition.concatenate([whole, condition])
         given = {} if beginnings is None else {t.number: (row,) for t, row in zip(new, beginnings, strict=True)}
         self._begin(new, given)
+
+    def _log_lengths(self, vectors: torch.Tensor, condition: Condition) -> np.ndarray:
+        """How likely each length is, in nats; (vectors, longest + 1), zeros where the network has no head for that."""
+        is_asked = "length" not in self.options.without
+        found = self.denoiser.log_lengths(vectors.to(self.denoiser.device), condition) if is_asked else None
+        return np.zeros((len(vectors), self.denoiser.length + 1)) if found is None else found.cpu().numpy()
 
     def _words(self, vocabularies: torch.Tensor, likelihoods: torch.Tensor | None) -> Sequence[Words | None]:
         """What words the vectors speak of, if there is a surrogate to read single words with."""
@@ -141,7 +149,7 @@ class Search:
         if self.screen is not None:
             # Without n-grams how likely an edit is is a guess.
             weight = 0.0 if self.fluency is None else self.likelihood_weight
-            proposals = screened(self.screen, active, self._read(proposals), room, weight)
+            proposals = screened(self.screen, active, self._read(active, proposals), room, weight)
         self._score(active, proposals)
         stuck = []
         for target, tried in zip(active, proposals, strict=True):
@@ -230,13 +238,18 @@ class Search:
         of_number = dict(zip(chosen, slopes, strict=True))
         return [(target, ground.with_slope(of_number.get(number))) for number, (target, ground) in enumerate(read)]
 
-    def _read(self, proposals: list[list[Edit]]) -> list[list[Edit]]:
-        """The same edits with what the fluency model says of them, where there is one."""
-        if self.fluency is None:
-            return proposals
-        likelihoods = self.fluency.log_likelihoods([edit.tokens for edits in proposals for edit in edits])
-        told = iter(likelihoods.tolist())
-        return [[replace(edit, likelihood=next(told)) for edit in edits] for edits in proposals]
+    def _read(self, targets: list[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
+        """The same edits with what is known of their length, and what the fluency model says, where there is one."""
+        edits = [
+            replace(edit, of_length=target.of_length(edit.tokens))
+            for target, of_target in zip(targets, proposals, strict=True)
+            for edit in of_target
+        ]
+        if self.fluency is not None:
+            likelihoods = self.fluency.log_likelihoods([edit.tokens for edit in edits])
+            edits = [replace(edit, likelihood=nats) for edit, nats in zip(edits, likelihoods.tolist(), strict=True)]
+        read = iter(edits)
+        return [list(islice(read, len(of_target))) for of_target in proposals]
 
     def _room(self, target: Target) -> int:
         """Calls that are left for a vector's edits; a search of some size keeps those back that verify."""
@@ -245,7 +258,8 @@ class Search:
 
     def _score(self, targets: list[Target], proposals: list[list[Edit]]) -> None:
         """Embed all proposals in the same calls, and take in what came out."""
-        spent = self._read([edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)])
+        affordable = [edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)]
+        spent = self._read(targets, affordable)
         vectors, sent = self.scorer.vectors([edit.tokens for edits in spent for edit in edits])
         start = 0
         for target, edits in zip(targets, spent, strict=True):
@@ -284,7 +298,8 @@ class Search:
         found, cosines = [], (values @ target.vector).tolist()
         for edit, cosine, value in zip(edits, cosines, values, strict=True):
             target.tried[edit.kind] += 1
-            hypothesis = Hypothesis(edit.tokens, cosine, edit.likelihood, edit.kind, edit.parent, edit.family)
+            of_edit = edit.likelihood, edit.kind, edit.parent, edit.family, edit.of_length
+            hypothesis = Hypothesis(edit.tokens, cosine, *of_edit)
             found.append(hypothesis)
             target.vectors[edit.tokens] = value
             if edit.parent in of_parent:
@@ -292,7 +307,7 @@ class Search:
                 target.children.setdefault(edit.parent, []).append(hypothesis)
         target.take(found, self.options.beam, self.likelihood_weight)
         if self.scorer.is_encoder:
-            target.prefer(target.beam + found, 0.0)
+            target.prefer(target.beam + found, None)
         target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:

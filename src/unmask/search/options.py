@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from unmask.decoding.options import require
 
 EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "span", "crossing", "combination")
-# What else can be left out: a local encoder's gradient, a surrogate's choice among many edits, and how likely the
-# n-grams of the training texts make a text.
-KINDS = (*EDITS, "slope", "screen", "fluency")
+# What else can be left out: a local encoder's gradient, a surrogate's choice among many edits, how likely the n-grams
+# of the training texts make a text, and beside them how likely the length head makes its length.
+KINDS = (*EDITS, "slope", "screen", "fluency", "length")
 
 
 ENCODER, SURROGATE = "encoder", "surrogate"

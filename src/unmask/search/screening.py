@@ -41,7 +41,12 @@ def _chosen(target: Target, edits: list[Edit], room: int, weight: float) -> list
     usual = max(offsets.values(), default=0.0)
     pool = [*edits, *target.waiting.values()]
     expected = [
-        value_of(target.foreseen[edit.tokens] + offsets.get(edit.parent or (), usual), edit.likelihood, weight)
+        value_of(
+            target.foreseen[edit.tokens] + offsets.get(edit.parent or (), usual),
+            edit.likelihood,
+            edit.of_length,
+            weight,
+        )
         for edit in pool
     ]
     chosen = [pool[number] for number in _best_and_some(np.array(expected), room, len(edits))]
