@@ -78,7 +78,7 @@ def test_what_it_says_is_what_edits_are_judged_by(
         said = fluency.log_likelihoods([text.tokens for _, text in held])
         assert np.allclose([text.likelihood for _, text in held], said)
         of_length = [target.log_lengths[len(text.tokens)] - target.log_lengths.max() for target, text in held]
-        assert np.allclose([text.of_length for _, text in held], of_length)
+        assert np.allclose([text.of_length for _, text in held], scorer.length_weight * np.array(of_length))
     knows_lengths = denoiser.length_head is not None and not without
     shares = [np.exp(target.log_lengths).sum() for target in running.targets]
     assert (

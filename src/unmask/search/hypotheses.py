@@ -29,7 +29,6 @@ def by_length(rows: Sequence[Row]) -> list[list[int]]:
 
 # Below this a text is as bad as any: one impossible token must not outweigh what the vector says.
 WORST_LIKELIHOOD = -12.0
-LENGTH_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ class Edit:
     likelihood: float  # mean log probability per token: the fluency model's, or where there is none the denoiser's
     parent: Row | None = None
     family: int = 0  # texts of one family descend from one draft
-    of_length: float = 0.0  # nats by which its length is less likely than the likeliest; negative
+    of_length: float = 0.0  # nats by which its length is less likely than the likeliest, weighted; negative
 
 
 def value_of(cosine: float, likelihood: float, of_length: float, weight: float) -> float:
     """Cosine first; how likely the text and its length are counts less the nearer the cosine is to 1."""
-    likely = weight * max(likelihood, WORST_LIKELIHOOD) + LENGTH_WEIGHT * max(of_length, WORST_LIKELIHOOD)
+    likely = weight * max(likelihood, WORST_LIKELIHOOD) + max(of_length, WORST_LIKELIHOOD)
     return cosine + max(0.0, 1 - cosine) * likely
 
 
@@ -119,7 +118,7 @@ class Target:
         return float("nan") if self.best is None else self.best.cosine
 
     def of_length(self, tokens: Row) -> float:
-        """How much less likely the length of a text is than the likeliest."""
+        """How much less likely the length of a text is than the likeliest, in nats."""
         return float(self.log_lengths[len(tokens)] - self.log_lengths.max())
 
     def worth(self, weight: float | None) -> float:

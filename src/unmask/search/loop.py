@@ -241,7 +241,7 @@ class Search:
     def _read(self, targets: list[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
         """The same edits with what is known of their length, and what the fluency model says, where there is one."""
         edits = [
-            replace(edit, of_length=target.of_length(edit.tokens))
+            replace(edit, of_length=self.scorer.length_weight * target.of_length(edit.tokens))
             for target, of_target in zip(targets, proposals, strict=True)
             for edit in of_target
         ]

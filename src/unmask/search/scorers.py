@@ -54,6 +54,7 @@ class Scorer(Protocol):
     failure: str | None  # why it answers no more
     likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
     fluency_weight: float  # of a fluency model's opinion, where there is one
+    length_weight: float  # of how likely the text's length is
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
         """Of texts, as fast as can be."""
@@ -72,7 +73,7 @@ class EncoderScorer:
     """The encoder that made the vectors."""
 
     is_encoder = True
-    likelihood_weight, fluency_weight = 0.05, 0.1
+    likelihood_weight, fluency_weight, length_weight = 0.05, 0.1, 0.15
 
     def __init__(
         self, encoder: Encoder, tokenizer: TextTokenizer, denoiser: Denoiser, answers: Answers | None = None
@@ -191,7 +192,7 @@ class SurrogateScorer:
     """A surrogate in the encoder's place: nothing it says costs a call, and nothing it says is proof."""
 
     is_encoder = False
-    likelihood_weight, fluency_weight = 0.15, 0.5
+    likelihood_weight, fluency_weight, length_weight = 0.15, 0.5, 0.5
     calls_of_slope = CALLS_PER_TEXT
     failure: str | None = None
 
