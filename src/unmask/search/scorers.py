@@ -97,9 +97,15 @@ class EncoderScorer:
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
         found, sent = self._nothing(len(rows))
-        for numbers in by_length(rows):
+        for numbers in self._by_length_read(rows):
             found[numbers], sent[numbers] = self._ask(QUICKLY, [rows[number] for number in numbers])
         return found, sent
+
+    def _by_length_read(self, rows: Sequence[Row]) -> list[list[int]]:
+        """By how many tokens each has when it is read again as text: a longer one would pad the others of its call,
+        which changes their vectors a little."""
+        texts = self.tokenizer.decode_all(rows)
+        return by_length([tuple(ids) for ids in self.tokenizer.encode(texts)])
 
     def exact_vectors(self, rows: Sequence[Row]) -> Vectors:
         return self._ask(EXACTLY, rows)
@@ -174,7 +180,7 @@ class EncoderScorer:
     ) -> list[Slope | None]:
         if self._slopes is None:
             return [None] * len(rows)
-        return slopes_by_length(rows, targets, likely, named, self._read_slopes)
+        return slopes_in(self._by_length_read(rows), rows, targets, likely, named, self._read_slopes)
 
     def _read_slopes(
         self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray], named: list[torch.Tensor]
@@ -216,7 +222,7 @@ class SurrogateScorer:
     def slopes(
         self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor]
     ) -> list[Slope | None]:
-        return slopes_by_length(rows, targets, likely, named, self._read_slopes)
+        return slopes_in(by_length(rows), rows, targets, likely, named, self._read_slopes)
 
     def _read_slopes(
         self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray], named: list[torch.Tensor]
@@ -238,12 +244,17 @@ class SurrogateScorer:
 Reading = Callable[[list[Row], np.ndarray, list[np.ndarray], list[torch.Tensor]], Sequence["TextSlope | None"]]
 
 
-def slopes_by_length(
-    rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor], read: Reading
+def slopes_in(
+    groups: list[list[int]],
+    rows: Sequence[Row],
+    targets: np.ndarray,
+    likely: Sequence[np.ndarray],
+    named: Sequence[torch.Tensor],
+    read: Reading,
 ) -> list[Slope | None]:
-    """Slopes of texts, those of one length together, asked of the likely tokens and of the text's own."""
+    """Slopes of texts, those of a group together, asked of the likely tokens and of the text's own."""
     found: list[Slope | None] = [None] * len(rows)
-    for numbers in by_length(rows):
+    for numbers in groups:
         chosen = [rows[number] for number in numbers]
         own = [np.tile(np.array(row), (len(row), 1)) for row in chosen]
         asked = [np.concatenate([likely[n], of_own], axis=1) for n, of_own in zip(numbers, own, strict=True)]
