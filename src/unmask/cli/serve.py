@@ -76,10 +76,10 @@ def serve(
     listening = _bound(host, port)
     place, chosen = listening.getsockname()[:2]
     shown = f"[{place}]" if ":" in place else place
+    listening.listen()  # before it is said: who comes too early waits until the server answers
     address = f"http://{shown}:{chosen}"
     note(f"serving {', '.join(settings.models)} at {address} (Ctrl-C ends it)")
     if open_page:
-        listening.listen()  # the browser waits until the server answers
         webbrowser.open(address)
     uvicorn.Server(config).run(sockets=[listening])
 
