@@ -124,7 +124,7 @@ class Search:
             target.is_done = not rows or (not fresh and target.restarts >= self.options.restarts)
             edits.append([Edit(row, "draft", 0.0, 0.0, None, target.families + n) for n, row in enumerate(fresh)])
             target.families += len(fresh)
-        self._score(targets, edits)
+        self._score(targets, self._read(targets, edits))
         self._settle([target for target in targets if target.is_done])
         for target in targets:
             target.nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
@@ -146,10 +146,11 @@ class Search:
             propose(target, of_target, made * most, self.denoiser.length, self.options.without)
             for target, of_target, most in zip(active, grounds, room, strict=True)
         ]
+        proposals = self._read(active, proposals)
         if self.screen is not None:
             # Without n-grams how likely an edit is is a guess.
             weight = 0.0 if self.fluency is None else self.likelihood_weight
-            proposals = screened(self.screen, active, self._read(active, proposals), room, weight)
+            proposals = screened(self.screen, active, proposals, room, weight)
         self._score(active, proposals)
         stuck = []
         for target, tried in zip(active, proposals, strict=True):
@@ -258,8 +259,7 @@ class Search:
 
     def _score(self, targets: list[Target], proposals: list[list[Edit]]) -> None:
         """Embed all proposals in the same calls, and take in what came out."""
-        affordable = [edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)]
-        spent = self._read(targets, affordable)
+        spent = [edits[: self._room(target)] for target, edits in zip(targets, proposals, strict=True)]
         vectors, sent = self.scorer.vectors([edit.tokens for edits in spent for edit in edits])
         start = 0
         for target, edits in zip(targets, spent, strict=True):

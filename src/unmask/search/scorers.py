@@ -87,7 +87,7 @@ class EncoderScorer:
             )
         self.encoder, self.tokenizer, self._answers = encoder, tokenizer, answers
         self.failure: str | None = None
-        self._known: Row | None = None  # a text that had an answer
+        self._known: str | None = None  # a text that had an answer
         self._refused = 0  # texts that had none since then
         self._slopes = self._find_slopes()
 
@@ -96,33 +96,32 @@ class EncoderScorer:
         return CALLS_PER_TEXT if self._slopes is not None else 0
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
-        found, sent = self._nothing(len(rows))
-        for numbers in self._by_length_read(rows):
-            found[numbers], sent[numbers] = self._ask(QUICKLY, [rows[number] for number in numbers])
+        texts, (found, sent) = self.tokenizer.decode_all(rows), self._nothing(len(rows))
+        for numbers in self._by_length_read(texts):
+            found[numbers], sent[numbers] = self._ask(QUICKLY, [texts[number] for number in numbers])
         return found, sent
 
-    def _by_length_read(self, rows: Sequence[Row]) -> list[list[int]]:
-        """By how many tokens each has when it is read again as text: a longer one would pad the others of its call,
-        which changes their vectors a little."""
-        texts = self.tokenizer.decode_all(rows)
+    def _by_length_read(self, texts: Sequence[str]) -> list[list[int]]:
+        """By how many tokens each has when it is read again: a longer one would pad the others of its call, which
+        changes their vectors a little."""
         return by_length([tuple(ids) for ids in self.tokenizer.encode(texts)])
 
     def exact_vectors(self, rows: Sequence[Row]) -> Vectors:
-        return self._ask(EXACTLY, rows)
+        return self._ask(EXACTLY, self.tokenizer.decode_all(rows))
 
-    def _ask(self, how: str, rows: Sequence[Row]) -> Vectors:
+    def _ask(self, how: str, texts: list[str]) -> Vectors:
         encode = self.encoder.encode
         if how == EXACTLY:
             encode = getattr(self.encoder, "encode_exactly", encode)
         if self._answers is None:
-            return self._send(rows, encode)
-        texts, (found, sent) = self.tokenizer.decode_all(rows), self._nothing(len(rows))
+            return self._send(texts, encode)
+        found, sent = self._nothing(len(texts))
         known = self._answers.known(how, texts)
         for number, vector in enumerate(known):
             if vector is not None:
                 found[number], sent[number] = vector, 1
         missing = [number for number, vector in enumerate(known) if vector is None]
-        found[missing], sent[missing] = self._send([rows[number] for number in missing], encode)
+        found[missing], sent[missing] = self._send([texts[number] for number in missing], encode)
         answered = [number for number in missing if np.isfinite(found[number]).all()]
         self._answers.keep(how, [texts[number] for number in answered], found[answered])
         return found, sent
@@ -130,16 +129,16 @@ class EncoderScorer:
     def _nothing(self, rows: int) -> Vectors:
         return np.full((rows, self.encoder.dimension), np.nan, dtype=np.float32), np.zeros(rows, dtype=np.int64)
 
-    def _send(self, rows: Sequence[Row], encode: Callable[[list[str]], np.ndarray]) -> Vectors:
+    def _send(self, texts: list[str], encode: Callable[[list[str]], np.ndarray]) -> Vectors:
         """Vectors of texts; where the encoder fails, of each half of them, so that one text does not cost them all."""
-        found, sent = self._nothing(len(rows))
-        left = [(0, len(rows), False)] if len(rows) else []
+        found, sent = self._nothing(len(texts))
+        left = [(0, len(texts), False)] if texts else []
         while left and self.failure is None:
             start, end, is_second = left.pop()
             sent[start:end] += 1
             try:
-                found[start:end] = unit(encode(self.tokenizer.decode_all(rows[start:end])))
-                self._known, self._refused = rows[start], 0
+                found[start:end] = unit(encode(texts[start:end]))
+                self._known, self._refused = texts[start], 0
             except EncoderError as error:
                 log.warning("encoder '%s' failed on %d texts: %s", self.encoder.name, end - start, error)
                 middle = (start + end) // 2
@@ -165,7 +164,7 @@ class EncoderScorer:
             self._give_up(error)
             return 0
         try:
-            self.encoder.encode(self.tokenizer.decode_all([self._known]))
+            self.encoder.encode([self._known])
             self._refused = 0
         except EncoderError as second:
             self._give_up(second)
@@ -180,7 +179,9 @@ class EncoderScorer:
     ) -> list[Slope | None]:
         if self._slopes is None:
             return [None] * len(rows)
-        return slopes_in(self._by_length_read(rows), rows, targets, likely, named, self._read_slopes)
+        return slopes_in(
+            self._by_length_read(self.tokenizer.decode_all(rows)), rows, targets, likely, named, self._read_slopes
+        )
 
     def _read_slopes(
         self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray], named: list[torch.Tensor]

@@ -12,6 +12,7 @@ import torch
 from unmask.attacks.decoders import SEARCH
 from unmask.decoding.loop import Decoding
 from unmask.records import DecodeStep
+from unmask.search.hypotheses import Target
 from unmask.search.stream import record_of
 from unmask.serve.jobs import Asked, Job
 
@@ -60,7 +61,6 @@ class DecodingGroup:
     def __init__(self, inverter: Inverter, asked: Asked) -> None:
         self.jobs: list[Job] = []
         self._decoding = Decoding(inverter.denoiser, asked.decoder, asked.options, inverter.schedule, inverter.dtype)
-        self._taken: dict[int, int] = {}  # steps of each job
 
     is_open, is_search = True, False
 
@@ -72,7 +72,6 @@ class DecodingGroup:
         asked = job.asked
         self._decoding.join(asked.vectors, asked.row_keys, seed=asked.options.seed)
         self.jobs.append(job)
-        self._taken[id(job)] = 0
 
     def advance(self) -> Iterator[tuple[Job, DecodeStep, bool]]:
         step = self._decoding.advance()
@@ -82,10 +81,10 @@ class DecodingGroup:
         for job in list(self.jobs):
             part = slice(start, start + job.rows)
             start = part.stop
-            self._taken[id(job)] += 1
-            taken, is_last = self._taken[id(job)], bool(state.finished[part].all())
+            job.taken += 1
+            total, is_last = max(int(state.total[part].max()), job.taken), bool(state.finished[part].all())
             of_job = replace(
-                step, step=taken, total_steps=max(int(state.total[part].max()), taken), tokens=step.tokens[part],
+                step, step=job.taken, total_steps=total, tokens=step.tokens[part],
                 is_new=step.is_new[part], confidence=step.confidence[part], forward_passes=step.forward_passes[part],
             )  # fmt: skip
             if is_last:
@@ -97,13 +96,11 @@ class DecodingGroup:
         self._leave([job])
 
     def _leave(self, leaving: list[Job]) -> None:
-        gone = {id(job) for job in leaving}
-        if not gone:
+        if not leaving:
             return
-        stays = torch.tensor([id(job) not in gone for job in self.jobs for _ in range(job.rows)])
+        stays = torch.tensor([job not in leaving for job in self.jobs for _ in range(job.rows)])
         self._decoding.keep(stays.nonzero()[:, 0])
-        self.jobs = [job for job in self.jobs if id(job) not in gone]
-        self._taken = {id(job): self._taken[id(job)] for job in self.jobs}
+        self.jobs = [job for job in self.jobs if job not in leaving]
 
 
 class SearchGroup:
@@ -114,9 +111,8 @@ class SearchGroup:
     def __init__(self, inverter: Inverter, asked: Asked) -> None:
         self.jobs: list[Job] = []
         self._search = inverter.new_search(asked.search, asked.options)
-        self._first: dict[int, int] = {}  # number of each job's first target
-        self._shown: dict[int, np.ndarray] = {}  # what each job saw last, (rows, length)
-        self._taken: dict[int, int] = {}
+        self._targets: dict[Job, list[Target]] = {}
+        self._shown: dict[Job, np.ndarray] = {}  # what each job saw last, (rows, length)
 
     @property
     def is_open(self) -> bool:
@@ -127,33 +123,31 @@ class SearchGroup:
         return len(self._search.active)
 
     def join(self, job: Job) -> None:
-        self._first[id(job)] = len(self._search.targets)
         self._search.join(job.asked.vectors, job.asked.row_keys)
+        self._targets[job] = self._search.targets[-job.rows :]
         denoiser = self._search.denoiser
-        self._shown[id(job)] = np.full((job.rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
-        self._taken[id(job)] = 0
+        self._shown[job] = np.full((job.rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
         self.jobs.append(job)
 
     def advance(self) -> Iterator[tuple[Job, DecodeStep, bool]]:
-        if self._search.active and any(self._taken.values()):  # drafts are shown before anything is edited
+        if self._search.active and any(job.taken for job in self.jobs):  # drafts are shown before anything is edited
             self._search.advance()
         for job in list(self.jobs):
-            targets = self._search.targets[self._first[id(job)] :][: job.rows]
-            self._taken[id(job)] += 1
-            taken, is_last = self._taken[id(job)], all(target.is_done for target in targets)
-            total = max(taken, self._search.options.rounds + 1)
-            step = record_of(self._search, targets, self._shown[id(job)], taken, total)
-            self._shown[id(job)] = step.tokens.numpy()
+            targets = self._targets[job]
+            job.taken += 1
+            is_last = all(target.is_done for target in targets)
+            total = max(job.taken, self._search.options.rounds + 1)
+            step = record_of(self._search, targets, self._shown[job], job.taken, total)
+            self._shown[job] = step.tokens.numpy()
             if is_last:
                 self._forget(job)
             yield job, step, is_last
 
     def drop(self, job: Job) -> None:
-        for target in self._search.targets[self._first[id(job)] :][: job.rows]:
+        for target in self._targets[job]:
             target.is_done = True
         self._forget(job)
 
     def _forget(self, job: Job) -> None:
         self.jobs = [other for other in self.jobs if other is not job]
-        for held in (self._first, self._shown, self._taken):
-            held.pop(id(job), None)  # type: ignore[attr-defined]
+        del self._targets[job], self._shown[job]

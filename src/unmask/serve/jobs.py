@@ -41,6 +41,7 @@ class Job:
     asked: Asked
     deadline: float  # by time.monotonic()
     loop: asyncio.AbstractEventLoop
+    taken: int = 0  # steps that were made of it
     is_cancelled: bool = False
     is_at_end: bool = False  # whether the step that came out last is the last one
     _events: asyncio.Queue[tuple[DecodeStep, bool] | ServerError] = field(default_factory=asyncio.Queue)

@@ -62,7 +62,7 @@ class Models:
                 self._engines[name] = Engine(inverter, settings.limits)
             return self._engines[name]
 
-    async def submit(self, engine: Engine, asked: Asked) -> Job:
+    def submit(self, engine: Engine, asked: Asked) -> Job:
         deadline = time.monotonic() + engine.limits.seconds
         job = Job(asked, deadline, asyncio.get_running_loop())
         engine.submit(job)

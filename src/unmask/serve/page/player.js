@@ -1,6 +1,6 @@
 // The steps of one inversion: shown as they come, then back and forth at any speed.
 
-import { fill } from "./vectorview.js";
+import { fill } from "./numbers.js";
 
 const PAUSE = 350; // milliseconds between steps at speed 1
 const find = (id) => document.getElementById(id);

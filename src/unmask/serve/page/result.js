@@ -1,6 +1,6 @@
 // What came back beside what was there.
 
-import { fill } from "./vectorview.js";
+import { fill } from "./numbers.js";
 
 const find = (id) => document.getElementById(id);
 

@@ -1,5 +1,7 @@
 // A vector as a small picture: its values as a strip, their histogram, and a few numbers.
 
+import { fill } from "./numbers.js";
+
 const BINS = 48;
 
 export function showVector(vector) {
@@ -12,16 +14,6 @@ export function showVector(vector) {
     dimension: vector.length, least: least.toFixed(4), greatest: most.toFixed(4), norm: norm.toFixed(4),
     "entropy, bits": entropy(counts, vector.length).toFixed(2),
   });
-}
-
-export function fill(list, values) {
-  list.replaceChildren(...Object.entries(values).map(([name, value]) => {
-    const pair = document.createElement("div"), term = document.createElement("dt"), said = document.createElement("dd");
-    term.textContent = name;
-    said.textContent = value;
-    pair.append(term, said);
-    return pair;
-  }));
 }
 
 function countsOf(vector, least, most) {

@@ -104,7 +104,7 @@ async def invert_batch(asked: BatchRequest, request: Request) -> StreamingRespon
 
     async def lines() -> AsyncIterator[str]:
         for part in whole.parts():
-            await part.begin()
+            part.begin()
             async for _ in part.steps():
                 pass
             for row in range(part.rows):
@@ -180,7 +180,7 @@ class Inversion:
             raise ServerError(400, "this model has no surrogate; search with scorer encoder, or train one for it")
         found = cls(served, engine, _checked(vectors, engine), choices)
         if is_begun:
-            await found.begin()
+            found.begin()
         return found
 
     @property
@@ -200,13 +200,13 @@ class Inversion:
             for start in range(0, self.rows, size)
         ]
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         self._began, chosen = time.perf_counter(), self.choices
         options = DecodeOptions(steps=chosen.steps, seed=chosen.seed, temperature=chosen.temperature)
         search = SearchOptions(**chosen.search.model_dump()) if chosen.decoder == SEARCH else None
         keys = tuple(range(self.first, self.first + self.rows))
         asked = Asked(torch.from_numpy(self.values), keys, chosen.decoder, options, search)
-        self._job = await self.served.submit(self.engine, asked)
+        self._job = self.served.submit(self.engine, asked)
 
     async def steps(self, request: Request | None = None) -> AsyncIterator[DecodeStep]:
         """As they are made; ends early where the client of `request` has left."""
