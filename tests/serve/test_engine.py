@@ -17,7 +17,7 @@ from unmask.attacks.inverter import Inverter
 from unmask.decoding import DecodeOptions
 from unmask.records import DecodeStep
 from unmask.search import SearchOptions
-from unmask.serve.engine import BUSY, LATE, STOPPING, Engine, Limits
+from unmask.serve.engine import BUSY, FEW, LATE, STOPPING, Engine, Limits
 from unmask.serve.jobs import Asked, Job, ServerError
 
 
@@ -45,8 +45,8 @@ def asked(vectors: np.ndarray, decoder: str, seed: int = 0, steps: int = 5, temp
     return Asked(torch.from_numpy(vectors), tuple(range(len(vectors))), decoder, options, search)
 
 
-def submit(engine: Engine, what: Asked, seconds: float = 60.0) -> Job:
-    job = Job(what, time.monotonic() + seconds, asyncio.get_running_loop())
+def submit(engine: Engine, what: Asked, seconds: float = 60.0, is_watched: bool = True) -> Job:
+    job = Job(what, time.monotonic() + seconds, asyncio.get_running_loop(), is_watched)
     engine.submit(job)
     return job
 
@@ -111,6 +111,44 @@ def test_one_that_comes_later_joins_at_the_next_step(
         await later.aclose()
 
     asyncio.run(ask())
+
+
+def test_few_beside_many_wait_one_step_more_and_no_longer(
+    inverter: Inverter, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(inverter, Limits(rows=32))
+    slow, many = Slow(engine, monkeypatch), vectors[: FEW + 1]
+
+    async def ask() -> None:
+        first = submit(engine, asked(many, "confidence")).steps()
+        slow.go()
+        await anext(first)
+        later = submit(engine, asked(vectors[:1], "confidence")).steps()
+        slow.go(3)
+        assert (await anext(later)).step == 1
+        seen = [await anext(first), await anext(first)]
+        assert [step.step for step in seen] == [2, 3] and engine.active == 2
+        slow.go(100)
+        await first.aclose()
+        await later.aclose()
+
+    try:
+        asyncio.run(ask())
+    finally:
+        slow.go(100)
+        engine.stop(5)
+
+
+@pytest.mark.parametrize("decoder", ["confidence", SEARCH])
+def test_who_does_not_watch_is_told_the_last_step_alone(engine: Engine, vectors: np.ndarray, decoder: str) -> None:
+    what = asked(vectors[:2], decoder)
+
+    async def ask() -> list[list[DecodeStep]]:
+        return await asyncio.gather(*(all_steps(submit(engine, what, is_watched=is_so)) for is_so in (True, False)))
+
+    watched, (only,) = asyncio.run(ask())
+    assert len(watched) > 1
+    assert only.step == watched[-1].step and torch.equal(only.tokens, watched[-1].tokens)
 
 
 def test_who_leaves_frees_the_place_at_the_next_step(

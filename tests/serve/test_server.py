@@ -80,6 +80,15 @@ def test_a_client_that_disconnects_frees_its_place(server: Running) -> None:
     assert server.http.post("/invert", json={"embedding": vector}).status_code == 200
 
 
+def test_one_that_waits_for_its_answer_alone_frees_its_place_too(server: Running) -> None:
+    left = re.compile(r"unmask_left_total\S* (\d+)")
+    before = int(left.findall(server.http.get("/metrics").text)[0])
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{server.url}/invert", json={"embedding": server.vector(), **LONG}, timeout=1.0)
+    server.until(lambda: server.http.get("/queue").json() == {"active": 0, "waiting": 0})
+    assert int(left.findall(server.http.get("/metrics").text)[0]) == before + 1
+
+
 def test_a_full_queue_sends_away_and_says_when_to_come_again(server: Running) -> None:
     asked = {"embedding": server.vector(), **LONG}
     with httpx.Client(base_url=server.url, timeout=60, limits=httpx.Limits(max_connections=20)) as client:

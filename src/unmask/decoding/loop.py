@@ -59,11 +59,12 @@ class Decoding:
         vectors: torch.Tensor | Condition,
         row_keys: Sequence[RowKey],
         tokens: torch.Tensor | None = None,
-        seed: int | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> None:
         """Add rows: vectors (rows, dimension) or their condition, a key per row for its random stream, and a text to
         start from, (rows, length) with mask_id where it is open; without one everything is open, up to the text's end
-        where the network has a head for its length. `seed` is for their streams if it is not that of the options."""
+        where the network has a head for its length. `seeds` are those of their streams, unless all
+        have that of the options."""
         device = self.denoiser.device
         if isinstance(vectors, torch.Tensor):
             with self._precision():
@@ -75,8 +76,8 @@ class Decoding:
             if condition.lengths is not None:
                 places = torch.arange(self.canvas.length, device=device)
                 tokens = tokens.masked_fill(places >= condition.lengths[:, None], self.canvas.pad_id)
-        seed = self.options.seed if seed is None else seed
-        state = DecodeState.fresh(tokens.to(device), self.canvas.mask_id, seed, row_keys)
+        seeds = [self.options.seed] * len(row_keys) if seeds is None else seeds
+        state = DecodeState.fresh(tokens.to(device), self.canvas.mask_id, seeds, row_keys)
         self.policy.begin(state)
         if self.state is None or self.condition is None:
             self.state, self.condition = state, condition

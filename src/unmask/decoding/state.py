@@ -45,7 +45,7 @@ class DecodeState:
     streams: list[RowStream]
 
     @classmethod
-    def fresh(cls, tokens: torch.Tensor, mask_id: int, seed: int, row_keys: Sequence[RowKey]) -> DecodeState:
+    def fresh(cls, tokens: torch.Tensor, mask_id: int, seeds: Sequence[int], row_keys: Sequence[RowKey]) -> DecodeState:
         """Rows that have taken no step; what `tokens` shows already stays and counts as certain."""
         visible = tokens != mask_id  # (rows, length)
         none = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
@@ -59,7 +59,7 @@ class DecodeState:
             stage=none.clone(),
             stage_start=none.clone(),
             finished=visible.all(1),
-            streams=[RowStream(seed, key) for key in row_keys],
+            streams=[RowStream(seed, key) for seed, key in zip(seeds, row_keys, strict=True)],
         )
 
     def __len__(self) -> int:

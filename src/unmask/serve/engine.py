@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
+# To join takes a look at the whole token table, for one as for many: so many times fewer than run wait one step more.
+FEW = 8
 BUSY, LATE, STOPPING, BROKEN = 429, 504, 503, 500
 
 
@@ -58,9 +60,11 @@ class Engine:
         self.inverter, self.limits, self.counts = inverter, limits or Limits(), Counts()
         self._waiting: deque[Job] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._joining: list[Job] = []  # right now; the first texts of a search take their time
         self._groups: dict[Hashable, list[Group]] = {}
         self._changed = threading.Condition()
         self._is_stopping = False
+        self._made_wait = False  # whether those that came were put off at the last step
         self._thread = threading.Thread(target=self._work, name="unmask-engine", daemon=True)
         self._thread.start()
 
@@ -70,7 +74,8 @@ class Engine:
 
     @property
     def active(self) -> int:
-        return sum(len(group.jobs) for groups in list(self._groups.values()) for group in groups)
+        running = sum(len(group.jobs) for groups in list(self._groups.values()) for group in groups)
+        return running + len(self._joining)
 
     def submit(self, job: Job) -> None:
         """Let a job wait for its turn, or say why it may not."""
@@ -112,7 +117,7 @@ class Engine:
 
     def _all_jobs(self) -> list[Job]:
         running = [job for groups in self._groups.values() for group in groups for job in group.jobs]
-        return [*running, *self._waiting]
+        return [*running, *self._joining, *self._waiting]
 
     def _work(self) -> None:
         while True:
@@ -134,7 +139,9 @@ class Engine:
     def _turn(self) -> None:
         self._answer_calls()
         self._send_away()
-        self._admit()
+        self._made_wait = not self._made_wait and self._are_few()
+        if not self._made_wait:
+            self._admit()
         for kind, groups in list(self._groups.items()):
             for group in groups:
                 if group.jobs:
@@ -174,35 +181,50 @@ class Engine:
                     if job in group.jobs:
                         group.drop(job)
 
+    def _are_few(self) -> bool:
+        """Whether those that wait are few beside those that run; a search's step is too long to wait for."""
+        coming = sum(job.rows for job in list(self._waiting))
+        return 0 < coming * FEW < self._rows(False) and not self._rows(True)
+
     def _admit(self) -> None:
         """In the order of their coming, but who waits for a place among the searched holds up no other."""
         full: set[bool] = set()
+        joining: dict[Hashable, list[Job]] = {}
+        coming = {False: 0, True: 0}  # rows, by whether they are searched for
         for job in list(self._waiting):
             is_search = job.asked.decoder == SEARCH
             if is_search in full:
                 continue
             room = self.limits.searched if is_search else self.limits.rows
-            taken = self._rows(is_search)
+            taken = self._rows(is_search) + coming[is_search]
             if taken and taken + job.rows > room:
                 full.add(is_search)
                 continue
+            coming[is_search] += job.rows
+            joining.setdefault(kind_of(job.asked), []).append(job)
+        for kind, jobs in joining.items():
             with self._changed:
-                self._waiting.remove(job)
-            self._join(job)
+                self._joining = jobs
+                for job in jobs:
+                    self._waiting.remove(job)
+            self._join(kind, jobs)
 
     def _rows(self, is_search: bool) -> int:
         return sum(group.rows for groups in self._groups.values() for group in groups if group.is_search is is_search)
 
-    def _join(self, job: Job) -> None:
-        groups = self._groups.setdefault(kind_of(job.asked), [])
+    def _join(self, kind: Hashable, jobs: list[Job]) -> None:
+        groups = self._groups.setdefault(kind, [])
         try:
             group = next((group for group in groups if group.is_open), None)
             if group is None:
-                group = new_group(self.inverter, job.asked)
+                group = new_group(self.inverter, jobs[0].asked)
                 groups.append(group)
-            group.join(job)
+            group.join(jobs)
         except Exception as error:
-            self._fail(job, error)
+            for job in jobs:
+                self._fail(job, error)
+        finally:
+            self._joining = []
 
     def _advance(self, group: Group) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,10 +35,11 @@ class Group(Protocol):
     def rows(self) -> int:
         """That are not done."""
 
-    def join(self, job: Job) -> None: ...
+    def join(self, jobs: Sequence[Job]) -> None:
+        """All at once: what is read from their vectors costs hardly more for many than for one."""
 
     def advance(self) -> Iterator[tuple[Job, DecodeStep, bool]]:
-        """One step of every job, and whether it was its last; such a job has left."""
+        """One step of every job that is watched or at its end, and whether it was its last; such a job has left."""
 
     def drop(self, job: Job) -> None:
         """It leaves before its end."""
@@ -49,6 +50,11 @@ def kind_of(asked: Asked) -> Hashable:
     if asked.decoder == SEARCH:
         return SEARCH, asked.options, asked.search
     return asked.decoder, replace(asked.options, seed=0)
+
+
+def together(jobs: Sequence[Job]) -> tuple[torch.Tensor, list[int]]:
+    """Their vectors (rows, dimension), and the keys of their random streams."""
+    return torch.cat([job.asked.vectors for job in jobs]), [key for job in jobs for key in job.asked.row_keys]
 
 
 def new_group(inverter: Inverter, asked: Asked) -> Group:
@@ -68,21 +74,26 @@ class DecodingGroup:
     def rows(self) -> int:
         return sum(job.rows for job in self.jobs)
 
-    def join(self, job: Job) -> None:
-        asked = job.asked
-        self._decoding.join(asked.vectors, asked.row_keys, seed=asked.options.seed)
-        self.jobs.append(job)
+    def join(self, jobs: Sequence[Job]) -> None:
+        vectors, keys = together(jobs)
+        seeds = [job.asked.options.seed for job in jobs for _ in range(job.rows)]
+        self._decoding.join(vectors, keys, seeds=seeds)
+        self.jobs += jobs
 
     def advance(self) -> Iterator[tuple[Job, DecodeStep, bool]]:
         step = self._decoding.advance()
         state = self._decoding.state
         assert state is not None
+        finished = state.finished.tolist()
         start, done = 0, []
         for job in list(self.jobs):
             part = slice(start, start + job.rows)
             start = part.stop
             job.taken += 1
-            total, is_last = max(int(state.total[part].max()), job.taken), bool(state.finished[part].all())
+            is_last = all(finished[part])
+            if not (job.is_watched or is_last):
+                continue
+            total = max(int(state.total[part].max()), job.taken)
             of_job = replace(
                 step, step=job.taken, total_steps=total, tokens=step.tokens[part],
                 is_new=step.is_new[part], confidence=step.confidence[part], forward_passes=step.forward_passes[part],
@@ -122,12 +133,14 @@ class SearchGroup:
     def rows(self) -> int:
         return len(self._search.active)
 
-    def join(self, job: Job) -> None:
-        self._search.join(job.asked.vectors, job.asked.row_keys)
-        self._targets[job] = self._search.targets[-job.rows :]
-        denoiser = self._search.denoiser
-        self._shown[job] = np.full((job.rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
-        self.jobs.append(job)
+    def join(self, jobs: Sequence[Job]) -> None:
+        start, denoiser = len(self._search.targets), self._search.denoiser
+        self._search.join(*together(jobs))
+        for job in jobs:
+            self._targets[job] = self._search.targets[start : start + job.rows]
+            self._shown[job] = np.full((job.rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
+            start += job.rows
+        self.jobs += jobs
 
     def advance(self) -> Iterator[tuple[Job, DecodeStep, bool]]:
         if self._search.active and any(job.taken for job in self.jobs):  # drafts are shown before anything is edited
@@ -136,6 +149,8 @@ class SearchGroup:
             targets = self._targets[job]
             job.taken += 1
             is_last = all(target.is_done for target in targets)
+            if not (job.is_watched or is_last):
+                continue
             total = max(job.taken, self._search.options.rounds + 1)
             step = record_of(self._search, targets, self._shown[job], job.taken, total)
             self._shown[job] = step.tokens.numpy()

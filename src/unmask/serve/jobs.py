@@ -36,11 +36,12 @@ class Asked:
 
 @dataclass(eq=False)
 class Job:
-    """Steps come out as they are made; who no longer wants them cancels."""
+    """Steps come out as they are made, or the last one alone; who no longer wants them cancels."""
 
     asked: Asked
     deadline: float  # by time.monotonic()
     loop: asyncio.AbstractEventLoop
+    is_watched: bool = True  # whether anyone looks at steps before the last
     taken: int = 0  # steps that were made of it
     is_cancelled: bool = False
     is_at_end: bool = False  # whether the step that came out last is the last one

@@ -62,9 +62,9 @@ class Models:
                 self._engines[name] = Engine(inverter, settings.limits)
             return self._engines[name]
 
-    def submit(self, engine: Engine, asked: Asked) -> Job:
+    def submit(self, engine: Engine, asked: Asked, is_watched: bool) -> Job:
         deadline = time.monotonic() + engine.limits.seconds
-        job = Job(asked, deadline, asyncio.get_running_loop())
+        job = Job(asked, deadline, asyncio.get_running_loop(), is_watched)
         engine.submit(job)
         return job
 

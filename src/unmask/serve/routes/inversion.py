@@ -40,6 +40,7 @@ from unmask.serve.schemas import (
 from unmask.vectorstores.numbers import LARGEST, check_vectors
 
 router = APIRouter(tags=["inversion"])
+LOOK_EVERY = 0.5  # seconds, whether a client that waits for its answer is still there
 EVENTS, LINES = "text/event-stream", "application/x-ndjson"
 
 
@@ -61,8 +62,8 @@ async def encode(asked: EncodeRequest, request: Request) -> EncodeAnswer:
 async def invert(asked: InvertRequest, request: Request) -> Found:
     """One vector read back."""
     inversion = await Inversion.of(asked, [asked.embedding], request)
-    async for _ in inversion.steps(request):
-        pass
+    inversion.begin(is_watched=False)
+    await inversion.end(request)
     return await inversion.found(0, "0", asked)
 
 
@@ -74,6 +75,7 @@ async def invert(asked: InvertRequest, request: Request) -> Found:
 async def invert_stream(asked: InvertRequest, request: Request) -> StreamingResponse:
     """The same as server-sent events: every step as it is made, the last one with what was found."""
     inversion = await Inversion.of(asked, [asked.embedding], request)
+    inversion.begin()
 
     async def events() -> AsyncIterator[str]:
         async for step in inversion.steps():
@@ -100,13 +102,12 @@ async def invert_batch(asked: BatchRequest, request: Request) -> StreamingRespon
     if asked.ids is not None and len(asked.ids) != count:
         raise ServerError(400, f"there are {len(asked.ids)} ids for {count} vectors; give one for each, or none")
     names = asked.ids or [str(row) for row in range(count)]
-    whole = await Inversion.of(asked, asked.embeddings, request, is_begun=False)
+    whole = await Inversion.of(asked, asked.embeddings, request)
 
     async def lines() -> AsyncIterator[str]:
         for part in whole.parts():
-            part.begin()
-            async for _ in part.steps():
-                pass
+            part.begin(is_watched=False)
+            await part.end()
             for row in range(part.rows):
                 found = await part.found(row, names[part.first + row], asked)
                 yield found.model_dump_json() + "\n"
@@ -169,19 +170,14 @@ class Inversion:
         self._last: DecodeStep | None = None
 
     @classmethod
-    async def of(
-        cls, choices: Choices, vectors: list[list[float]], request: Request, is_begun: bool = True
-    ) -> Inversion:
-        """Checked, and waiting for its turn."""
+    async def of(cls, choices: Choices, vectors: list[list[float]], request: Request) -> Inversion:
+        """Checked, not begun."""
         served = models_of(request)
         engine = await served.get(choices.model)
         ALL_DECODERS.resolve(choices.decoder)
         if choices.search.scorer == SURROGATE and engine.inverter.surrogate_of("encoder") is None:
             raise ServerError(400, "this model has no surrogate; search with scorer encoder, or train one for it")
-        found = cls(served, engine, _checked(vectors, engine), choices)
-        if is_begun:
-            found.begin()
-        return found
+        return cls(served, engine, _checked(vectors, engine), choices)
 
     @property
     def rows(self) -> int:
@@ -200,26 +196,41 @@ class Inversion:
             for start in range(0, self.rows, size)
         ]
 
-    def begin(self) -> None:
+    def begin(self, is_watched: bool = True) -> None:
+        """Wait for its turn from now on; unless it is watched, only its last step comes out."""
         self._began, chosen = time.perf_counter(), self.choices
         options = DecodeOptions(steps=chosen.steps, seed=chosen.seed, temperature=chosen.temperature)
         search = SearchOptions(**chosen.search.model_dump()) if chosen.decoder == SEARCH else None
         keys = tuple(range(self.first, self.first + self.rows))
         asked = Asked(torch.from_numpy(self.values), keys, chosen.decoder, options, search)
-        self._job = self.served.submit(self.engine, asked)
+        self._job = self.served.submit(self.engine, asked, is_watched)
 
-    async def steps(self, request: Request | None = None) -> AsyncIterator[DecodeStep]:
-        """As they are made; ends early where the client of `request` has left."""
+    async def steps(self) -> AsyncIterator[DecodeStep]:
+        """As they are made."""
         assert self._job is not None, "nothing has begun"
         steps = self._job.steps()
         try:
             async for step in steps:
                 self._last = step
                 yield step
-                if request is not None and await request.is_disconnected():
-                    raise ServerError(499, "the client has left")
         finally:
             await steps.aclose()
+
+    async def end(self, request: Request | None = None) -> None:
+        """Come to the last step; not where the client of `request` has left."""
+
+        async def come() -> None:
+            async for _ in self.steps():
+                pass
+
+        coming = asyncio.ensure_future(come())
+        try:
+            while not (await asyncio.wait({coming}, timeout=LOOK_EVERY))[0]:
+                if request is not None and await request.is_disconnected():
+                    raise ServerError(499, "the client has left")
+            await coming
+        finally:
+            coming.cancel()
 
     @property
     def is_at_end(self) -> bool:

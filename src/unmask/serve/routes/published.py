@@ -28,6 +28,7 @@ async def decode(asked: PublishedDecodeRequest, request: Request) -> StreamingRe
     steps = max(1, min(asked.steps, engine.inverter.denoiser.length))
     choices = Choices(model=asked.model, steps=steps, check=True)
     inversion = await Inversion.of(choices, [asked.embedding], request)
+    inversion.begin()
 
     async def events() -> AsyncIterator[str]:
         async for step in inversion.steps():
