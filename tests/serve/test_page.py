@@ -73,6 +73,29 @@ def invert(page: Any, text: str = TEXT) -> None:
     playwright.expect(page.locator("#status")).to_contain_text("Done", timeout=60_000)
 
 
+def test_what_is_being_written_is_not_overwritten_by_the_first_sample(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    waiting: list[Any] = []
+    page.route("**/random*", lambda route: waiting.append(route))
+    page.goto(address)
+    while not waiting:
+        page.wait_for_timeout(20)
+    page.fill("#text", "What I am writing.")
+    with page.expect_response("**/random*") as answered:
+        waiting[0].continue_()
+    answered.value.finished()
+    page.wait_for_timeout(500)
+    assert page.input_value("#text") == "What I am writing."
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_what_comes_back_is_in_sight(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    invert(page)
+    playwright.expect(page.locator("#tokens")).to_be_in_viewport()
+
+
 def test_a_sentence_is_inverted_and_compared(page: Any) -> None:
     invert(page)
     assert page.locator("#true").inner_text().replace(" .", ".").strip() == TEXT.lower()

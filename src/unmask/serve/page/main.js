@@ -51,7 +51,10 @@ async function begin() {
   readAddress();
   showFields();
   showChosen();
-  if (!find("text").value) await sample(false);
+  if (!find("text").value) {
+    const { text } = await get("random?hard=false");
+    if (!find("vector").value) find("text").value ||= text; // somebody may have begun to write
+  }
 }
 
 async function sample(isHard) {
@@ -67,17 +70,24 @@ async function given(signal) {
   return { vector: answer.embedding, text: answer.text };
 }
 
+// On a narrow page what comes back is below the buttons.
+function comeToSee(id) {
+  if (find(id).getBoundingClientRect().top > window.innerHeight - 200) find(id).scrollIntoView({ block: "start" });
+}
+
 async function invert(signal) {
   const began = performance.now();
   say("Working …");
   asked.clear();
   const { vector, text } = await given(signal);
   const seen = await defended(vector, signal);
+  find("hint").hidden = true;
   find("vector-view").hidden = false;
   showVector(seen);
   const request = { ...choices(), check: true, ...(text === null ? {} : { text }) };
   last = { vector, seen, text, request, found: null };
   player.begin();
+  comeToSee("player");
   find("result").hidden = find("noise-plot").hidden = true;
   for await (const step of events("invert/stream", { ...request, embedding: seen }, signal)) {
     player.add(step);
@@ -98,6 +108,7 @@ async function invertFile(file) {
       return;
     }
     say(`Reading ${vectors.length} vectors back …`);
+    find("hint").hidden = true;
     await invertMany(ids, vectors, choices(), signal);
     say(`Done: ${vectors.length} vectors.`);
   });
