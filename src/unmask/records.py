@@ -25,6 +25,7 @@ class VectorBatch:
     values: np.ndarray  # (batch, dimension) float32
     ids: tuple[str, ...]  # what the user calls each vector: a row number or an id of theirs
     first_row: int = 0  # position of the first vector in its source, the key of its random stream
+    texts: tuple[str | None, ...] | None = None  # what each was made of, where the source says so
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,28 @@ def write_jsonl(folder: Path, vectors: np.ndarray, ids: list[str] | None) -> Pat
     return folder / "v.jsonl"
 
 
+def write_arrow(folder: Path, vectors: np.ndarray, ids: list[str] | None) -> Path:
+    import pyarrow as pa
+
+    columns = {"embedding": pa.array(list(vectors))} | ({} if ids is None else {"id": ids})
+    table = pa.table(columns)
+    with pa.OSFile(str(folder / "v.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
+    return folder / "v.arrow"
+
+
+def write_csv(folder: Path, vectors: np.ndarray, ids: list[str] | None) -> Path:
+    with (folder / "v.csv").open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["embedding"] if ids is None else ["id", "embedding"])
+        for row, vector in enumerate(vectors.tolist()):
+            writer.writerow([*([] if ids is None else [ids[row]]), json.dumps(vector)])
+    return folder / "v.csv"
+
+
 WRITERS: dict[str, Write] = {
+    "arrow": write_arrow,
+    "csv": write_csv,
     "npy": write_npy,
     "npz": write_npz,
     "parquet": write_parquet,

@@ -109,7 +109,11 @@ class TestParquet:
         import pyarrow.parquet as pq
 
         good = [1.0, 2.0]
-        for row, sentence in (([1.0], "is 1 numbers, expected 2"), (None, "is null, expected 2"), ([1.0, None], "nan")):
+        for row, sentence in (
+            ([1.0], "has 1 numbers where most have 2"),
+            (None, "has null in place"),
+            ([1.0, None], "nan"),
+        ):
             pq.write_table(
                 pa.table({"v": pa.array([good] * 6 + [row, good])}), tmp_path / "v.parquet", row_group_size=4
             )
@@ -124,7 +128,9 @@ class TestParquet:
         pq.write_table(pa.table({"a": list(vectors), "b": list(vectors * 2), "text": ["x"] * 23}), path)
         with pytest.raises(InputError, match=r"2 columns of numeric lists.*--key.*text \(string\)"):
             open_vectors(path)
-        with pytest.raises(InputError, match="no column 'text' of numeric lists"):
+        with pytest.raises(InputError, match="no column 'c' of numeric lists"):
+            open_vectors(path, key="c")
+        with pytest.raises(InputError, match="'text' has text that is no list of numbers in its first rows"):
             open_vectors(path, key="text")
         np.testing.assert_array_equal(read(path, key="b"), vectors * 2)
         pq.write_table(pa.table({"text": ["x"]}), path)

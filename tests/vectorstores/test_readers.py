@@ -39,7 +39,7 @@ def test_batches_give_every_row_once_in_order(
     assert len(list(source.batches(100))) == 1, "a source can be read again"
 
 
-@pytest.mark.parametrize("name", ["npz", "parquet", "safetensors", "jsonl"])
+@pytest.mark.parametrize("name", ["npz", "parquet", "arrow", "safetensors", "jsonl", "csv"])
 def test_ids_of_the_file_are_kept(tmp_path: Path, writers: Any, vectors: np.ndarray, name: str) -> None:
     ids = [str(1000 - row) for row in range(23)]
     source = open_vectors(writers[name](tmp_path, vectors, ids))
@@ -101,12 +101,14 @@ def test_a_file_that_is_cut_off_says_so(
     path = writers[name](tmp_path, np.tile(vectors, (4, 8)), None)
     # A text that ends with a whole line does not show that it was longer.
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)].rstrip(b"]\n"))
-    with pytest.raises(InputError, match=r"cut off|damaged|not valid JSON|content is that of") as caught:
+    with pytest.raises(
+        InputError, match=r"cut off|damaged|not valid JSON|content is that of|no list of numbers|no vectors"
+    ) as caught:
         read(path)
     assert str(path) in str(caught.value)
 
 
-@every_format
+@pytest.mark.parametrize("name", [name for name in READERS.names if name != "csv"])  # any text may be CSV
 def test_content_of_another_format_is_recognised(tmp_path: Path, writers: Any, vectors: np.ndarray, name: str) -> None:
     path = writers[name](tmp_path, vectors, None)
     other = tmp_path / ("wrong.npy" if name != "npy" else "wrong.parquet")
@@ -200,9 +202,9 @@ def test_what_is_no_file_or_no_known_file_says_what_to_do(tmp_path: Path) -> Non
     (tmp_path / "v.pkl").write_bytes(b"\x80\x04\x95abc")
     with pytest.raises(InputError, match=r"is a pickle.*never read"):
         open_vectors(tmp_path / "v.pkl")
-    (tmp_path / "v.csv").write_text("0.1,0.2\n")
-    with pytest.raises(InputError, match=re.escape("suffix '.csv', expected one of .npy")):
-        open_vectors(tmp_path / "v.csv")
+    (tmp_path / "v.xyz").write_text("0.1,0.2\n")
+    with pytest.raises(InputError, match=re.escape("suffix '.xyz', expected one of .npy")):
+        open_vectors(tmp_path / "v.xyz")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="root may read everything")

@@ -19,28 +19,41 @@ READERS: Registry[VectorSource] = Registry(
     [
         Entry("npy", "unmask.vectorstores.numpy_files:NpyFile", "One NumPy array (vectors, dimension)."),
         Entry("npz", "unmask.vectorstores.numpy_files:NpzFile", "Several NumPy arrays; `ids` beside the vectors."),
-        Entry("parquet", "unmask.vectorstores.parquet_file:ParquetFile", "A column of lists; `id` beside it."),
+        Entry(
+            "parquet", "unmask.vectorstores.arrow_files:ParquetFile", "A column of lists or bytes; `id`, texts beside."
+        ),
+        Entry("arrow", "unmask.vectorstores.arrow_files:ArrowFile", "Arrow's own file, also called Feather."),
         Entry("safetensors", "unmask.vectorstores.safetensors_file:SafetensorsFile", "Named tensors; `ids` beside."),
         Entry("jsonl", "unmask.vectorstores.json_lines:JsonLines", "A line per vector; also standard input, `-`."),
+        Entry("csv", "unmask.vectorstores.csv_file:CsvFile", "A vector in one cell, or a number in each column."),
     ],
 )
-ALIASES = {"ndjson": "jsonl", "pq": "parquet"}
+ALIASES = {"ndjson": "jsonl", "pq": "parquet", "feather": "arrow", "tsv": "csv"}
 STANDARD_INPUT = "-"
 
 
-def open_vectors(path: Path | str, *, key: str | None = None, scale: float | str | None = None) -> VectorSource:
+def open_vectors(
+    path: Path | str,
+    *,
+    key: str | None = None,
+    scale: float | str | None = None,
+    texts: str | None = None,
+    collection: str | None = None,
+) -> VectorSource:
     """Open a file of vectors, or JSON lines on standard input with `-`.
 
-    `key` names the array or column where a file has several. `scale` turns stored integers into vectors: a number that
-    each is multiplied with, `unit` (length 1) or `binary` (packed bits).
+    `key` names the array or column where a file has several, `texts` the one that holds what the vectors were made of.
+    `scale` turns stored integers into vectors: a number that each is multiplied with, `unit` (length 1) or `binary`
+    (packed bits).
     """
+    from unmask.vectorstores.base import Fields
     from unmask.vectorstores.numbers import Numbers
 
-    numbers = Numbers.parse(scale)
+    numbers, fields = Numbers.parse(scale), Fields(key, texts, collection)
     if str(path) == STANDARD_INPUT:
-        return READERS.resolve("jsonl")(STANDARD_INPUT, key, numbers)  # type: ignore[no-any-return]
+        return READERS.resolve("jsonl")(STANDARD_INPUT, fields, numbers)  # type: ignore[no-any-return]
     path = Path(path)
-    source: VectorSource = READERS.resolve(_format_of(path))(str(path), key, numbers)
+    source: VectorSource = READERS.resolve(_format_of(path))(str(path), fields, numbers)
     return source
 
 
@@ -58,7 +71,7 @@ def _format_of(path: Path) -> str:
         known = ", ".join(f".{known}" for known in READERS.names)
         what = f"its content looks like .{content}: rename it" if content else "convert it, for example with numpy.save"
         raise InputError(f"{path} has the suffix '{path.suffix}', expected one of {known}; {what}")
-    if content is not None and content != name:
+    if content is not None and content != name and name != "csv":  # a cell may hold a list
         raise InputError(f"{path} is named .{suffix} but its content is that of .{content}; rename it to .{content}")
     return name
 
@@ -80,7 +93,13 @@ def _read_head(path: Path) -> bytes:
 
 def _sniff(head: bytes) -> str | None:
     """The format that a file's first bytes show, None where they show none."""
-    for magic, name in ((b"\x93NUMPY", "npy"), (b"PK", "npz"), (b"PAR1", "parquet"), (b"\x80", "pickle")):
+    for magic, name in (
+        (b"\x93NUMPY", "npy"),
+        (b"PK", "npz"),
+        (b"PAR1", "parquet"),
+        (b"ARROW1", "arrow"),
+        (b"\x80", "pickle"),
+    ):
         if head.startswith(magic) and not (name == "pickle" and _is_safetensors(head)):
             return name
     if _is_safetensors(head):

@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unmask.errors import InputError
 from unmask.records import VectorBatch
-from unmask.vectorstores.numbers import Numbers, as_rows
+from unmask.vectorstores.numbers import Numbers, as_rows, fault_of, faults
 
 ID_NAMES = ("id", "ids", "_id")
+TEXT_NAMES = ("text", "texts", "document", "documents", "content", "body", "chunk", "page_content")
+# Rows that are named beside the count of those that are left out for the same reason.
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which parts of a source are meant; None where it has only one that can be, or names it as usual."""
+
+    vectors: str | None = None
+    texts: str | None = None
+    collection: str | None = None
+
+
+class LeftOut:
+    """Rows that could not be read: how many for which reason, and the first few by name."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.named: dict[str, list[str]] = {}
+
+    def add(self, name: str, reason: str) -> None:
+        self.counts[reason] += 1
+        named = self.named.setdefault(reason, [])
+        if len(named) < MOST_NAMED:
+            named.append(name)
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows as they are stored."""
+
+    stored: np.ndarray  # (rows, columns)
+    ids: Sequence[str] | None = None
+    texts: Sequence[str | None] | None = None
+    numbers: Sequence[int] | None = None  # of these rows in the source, where others between them were left out
 
 
 class VectorSource(ABC):
@@ -20,29 +62,57 @@ class VectorSource(ABC):
 
     # Whether the same vectors can be read a second time.
     is_repeatable = True
+    # Where what is stored is not what was put in: in what way.
+    loss: str | None = None
 
     def __init__(
-        self, origin: str, numbers: Numbers, stored: np.dtype[Any], count: int | None, columns: int, has_ids: bool
+        self,
+        origin: str,
+        numbers: Numbers,
+        stored: np.dtype[Any],
+        count: int | None,
+        columns: int,
+        has_ids: bool,
+        has_texts: bool = False,
     ) -> None:
         numbers.require(stored, columns, origin)
-        self.origin, self.count, self.has_ids = origin, count, has_ids
+        self.origin, self.count, self.has_ids, self.has_texts = origin, count, has_ids, has_texts
+        self.stored = stored
         self.dimension = numbers.dimension(stored, columns)
         self._numbers = numbers
 
-    def batches(self, batch_size: int, skip: int = 0) -> Iterator[VectorBatch]:
-        """Batches of `batch_size` vectors, the last one smaller, after the first `skip` vectors."""
+    def batches(self, batch_size: int, skip: int = 0, left_out: LeftOut | None = None) -> Iterator[VectorBatch]:
+        """Batches of `batch_size` vectors, the last one smaller, after the first `skip` vectors.
+
+        A row that is no vector is an error; with `left_out` it is noted there, and its batch is smaller.
+        """
         if batch_size < 1:
             raise InputError(f"the batch size is {batch_size}, expected at least 1; change --batch-size")
         row = skip
-        for stored, ids in self._read(batch_size, skip):
-            names = tuple(ids) if ids is not None else tuple(str(number) for number in range(row, row + len(stored)))
-            values = self._numbers.convert(stored, self.origin, row, names if ids is not None else None)
-            yield VectorBatch(values, names, first_row=row)
-            row += len(stored)
+        for piece in self._read(batch_size, skip, left_out):
+            numbers = range(row, row + len(piece.stored)) if piece.numbers is None else piece.numbers
+            names = [str(number) for number in numbers] if piece.ids is None else piece.ids
+            kept = self._sound(piece.stored, names, left_out)
+            chosen = range(len(names)) if kept is None else kept.tolist()
+            stored = piece.stored if kept is None else piece.stored[kept]
+            values = self._numbers.convert(stored, self.origin, row, None if piece.ids is None else names)
+            texts = None if piece.texts is None else tuple(piece.texts[place] for place in chosen)
+            yield VectorBatch(values, tuple(names[place] for place in chosen), row, texts)
+            row = (numbers[-1] if len(numbers) else row - 1) + 1
+
+    def _sound(self, stored: np.ndarray, names: Sequence[str], left_out: LeftOut | None) -> np.ndarray | None:
+        """Which rows are vectors, the others noted; None for all."""
+        if left_out is None or self._numbers.is_binary:
+            return None
+        values = self._numbers.as_floats(stored)
+        wrong = faults(values)
+        for row in np.flatnonzero(wrong).tolist():
+            left_out.add(names[row], fault_of(values[row])[0])
+        return np.flatnonzero(~wrong) if wrong.any() else None
 
     @abstractmethod
-    def _read(self, batch_size: int, skip: int) -> Iterator[tuple[np.ndarray, Sequence[str] | None]]:
-        """Stored numbers (rows, columns) and the user's ids, batch by batch."""
+    def _read(self, batch_size: int, skip: int, left_out: LeftOut | None) -> Iterator[Piece]:
+        """Stored rows and what stands beside them; rows that are not of `columns` numbers are errors, or noted."""
 
 
 def choose_key(shapes: dict[str, tuple[int, ...]], key: str | None, origin: str) -> str:
@@ -65,6 +135,19 @@ def choose_key(shapes: dict[str, tuple[int, ...]], key: str | None, origin: str)
 def find_ids(shapes: dict[str, tuple[int, ...]], rows: int) -> str | None:
     """The array that names each vector, if there is one."""
     return next((name for name in ID_NAMES if shapes.get(name) == (rows,)), None)
+
+
+def find_texts(names: Sequence[str], asked: str | None, origin: str) -> str | None:
+    """Which of the fields that hold texts is meant: the one that was asked for, or one of a usual name."""
+    if asked is not None and asked not in names:
+        listed = ", ".join(names) or "none"
+        raise InputError(f"{origin} has no field '{asked}' of texts, it has: {listed}; change --texts-field")
+    return asked or next((name for name in TEXT_NAMES if name in names), None)
+
+
+def refuse_texts(fields: Fields, origin: str) -> None:
+    if fields.texts is not None:
+        raise InputError(f"{origin} holds numbers only, no field '{fields.texts}' of texts; leave --texts-field out")
 
 
 def rows_of(shapes: dict[str, tuple[int, ...]], name: str, origin: str) -> tuple[int, int]:

@@ -1,36 +1,45 @@
-"""JSON lines: a list per line, or an object with the vector and perhaps an id; from a file or standard input."""
+"""JSON lines: a vector per line, or an object with one and perhaps an id and a text; from a file or standard input."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unmask.errors import InputError, VectorError
-from unmask.vectorstores.base import ID_NAMES, VectorSource
+from unmask.vectorstores.base import ID_NAMES, Fields, LeftOut, Piece, VectorSource, find_texts
 from unmask.vectorstores.numbers import Numbers
+from unmask.vectorstores.rows import NoVector, as_vector
 
 VECTOR_KEYS = ("vector", "embedding", "values")
 STANDARD_INPUT = "-"
 
 
+class WrongLine(VectorError):
+    """A line that holds no vector; `reason` is the same for all lines of its kind."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class JsonLines(VectorSource):
-    def __init__(self, path: str, key: str | None, numbers: Numbers) -> None:
+    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
         self._path = path
         self.is_repeatable = path != STANDARD_INPUT
-        self._name = "standard input" if path == STANDARD_INPUT else path
-        self._key = key
+        self.origin = "standard input" if path == STANDARD_INPUT else path
+        self._key = fields.vectors
         self._waiting: Iterator[tuple[int, bytes]] | None = None
         lines = self._lines()
         first = next(lines, None)
         if first is None:
             raise InputError(
-                f"{self._name} has no line that holds a vector, expected at least one; check what wrote it"
+                f"{self.origin} has no line that holds a vector, expected at least one; check what wrote it"
             )
         if not self.is_repeatable:
             # Standard input cannot be opened twice: what was looked at is read again from here.
@@ -38,22 +47,27 @@ class JsonLines(VectorSource):
         number, line = first
         record = self._parse(number, line)
         self._is_object = isinstance(record, dict)
+        words = list[str]()
         if isinstance(record, dict):
             self._key = self._choose_key(record, number)
+            words = [name for name, value in record.items() if isinstance(value, str | None) and name != self._key]
         vector = self._vector(record, number)
         self._id_key = next((name for name in ID_NAMES if self._is_object and name in record), None)
+        self._text_key = find_texts(words, fields.texts, self.origin)
         self._columns = len(vector)
         if not vector:
-            raise VectorError(f"{self._name}: line {number} has no numbers, expected a vector; remove that line")
+            raise VectorError(f"{self.origin}: line {number} has no numbers, expected a vector; remove that line")
         # Whether the numbers are quantised integers is decided once: a later row of whole numbers proves nothing.
         is_integer = all(isinstance(value, int) for value in vector)
         if numbers.is_binary:
             raise InputError(
-                f"{self._name} is JSON, which does not say whether bytes are signed, as --scale binary must know; "
+                f"{self.origin} is JSON, which does not say whether bytes are signed, as --scale binary must know; "
                 "store the vectors as int8 or uint8 in .npy"
             )
         stored = np.dtype(np.int64 if is_integer else np.float64)
-        super().__init__(self._name, numbers, stored, None, self._columns, self._id_key is not None)
+        super().__init__(
+            self.origin, numbers, stored, None, self._columns, self._id_key is not None, self._text_key is not None
+        )
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Numbered lines, blank ones left out."""
@@ -67,9 +81,10 @@ class JsonLines(VectorSource):
         try:
             return json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{self._name}: line {number} is not valid JSON ({error}), expected a list of numbers or an object "
-                "with one; mend or remove that line"
+            raise WrongLine(
+                "no valid JSON",
+                f"{self.origin}: line {number} is not valid JSON ({error}), expected a list of numbers or an object "
+                "with one; mend or remove that line",
             ) from error
 
     def _choose_key(self, record: dict[str, Any], number: int) -> str:
@@ -79,68 +94,89 @@ class JsonLines(VectorSource):
         lists = known or [name for name, value in record.items() if isinstance(value, list)]
         if len(lists) != 1:
             raise InputError(
-                f"{self._name}: line {number} has the keys {', '.join(record) or 'none'}, expected one with the vector "
-                f"({', '.join(VECTOR_KEYS)}); name it with --key"
+                f"{self.origin}: line {number} has the keys {', '.join(record) or 'none'}, expected one with the "
+                f"vector ({', '.join(VECTOR_KEYS)}); name it with --key"
             )
         return lists[0]
 
     def _vector(self, record: Any, number: int) -> list[Any]:
+        where = f"{self.origin}: line {number}"
         if isinstance(record, dict) != self._is_object:
-            raise InputError(f"{self._name}: line {number} is not of the kind that the first line is; write all alike")
+            raise WrongLine(
+                "a line of another kind", f"{where} is not of the kind that the first line is; write all alike"
+            )
         if isinstance(record, dict):
             if self._key not in record:
                 keys = ", ".join(record) or "none"
-                raise InputError(f"{self._name}: line {number} has no '{self._key}', it has: {keys}; mend that line")
+                raise WrongLine(f"no '{self._key}'", f"{where} has no '{self._key}', it has: {keys}; mend that line")
             record = record[self._key]
+        if isinstance(record, str):
+            try:
+                return as_vector(record).tolist()  # type: ignore[no-any-return]
+            except NoVector as error:
+                raise WrongLine(
+                    error.reason, f"{where} holds {error.reason}, nor its base64; mend that line"
+                ) from error
         if not isinstance(record, list):
             found = type(record).__name__
-            raise InputError(f"{self._name}: line {number} holds {found}, expected a list of numbers; mend that line")
+            raise WrongLine("no list of numbers", f"{where} holds {found}, expected a list of numbers; mend that line")
         return record
 
-    def _read(self, batch_size: int, skip: int) -> Iterator[tuple[np.ndarray, Sequence[str] | None]]:
+    def _read(self, batch_size: int, skip: int, left_out: LeftOut | None) -> Iterator[Piece]:
         lines = self._lines()
         if not self.is_repeatable:
             if self._waiting is None:
                 raise InputError("standard input can be read once only; save the vectors to a file to read them again")
             lines, self._waiting = self._waiting, None
-        remaining = itertools.islice(lines, skip, None)
+        remaining = enumerate(itertools.islice(lines, skip, None), start=skip)
         while chunk := list(itertools.islice(remaining, batch_size)):
-            records = [self._parse(number, line) for number, line in chunk]
-            numbers = [number for number, _ in chunk]
-            vectors = [self._vector(record, number) for record, number in zip(records, numbers, strict=True)]
-            yield self._as_array(vectors, numbers), self._ids(records, numbers)
+            vectors, names, texts, rows = list[list[Any]](), list[str](), list[str | None](), list[int]()
+            for row, (number, line) in chunk:
+                try:
+                    record = self._parse(number, line)
+                    vector = self._checked(self._vector(record, number), number)
+                    names.append(self._name(record, number, row))
+                except WrongLine as error:
+                    if left_out is None:
+                        raise
+                    left_out.add(f"line {number}", error.reason)
+                    continue
+                vectors.append(vector)
+                rows.append(row)
+                texts.append(self._text(record))
+            values = np.array(vectors, dtype=np.float64).reshape(len(rows), self._columns)
+            yield Piece(values, names if self._id_key else None, texts if self._text_key else None, rows)
 
-    def _as_array(self, vectors: list[list[Any]], numbers: list[int]) -> np.ndarray:
+    def _checked(self, vector: list[Any], number: int) -> list[Any]:
+        """Of the right length, and of numbers; a null among them is told as NaN later."""
+        where = f"{self.origin}: line {number}"
+        if len(vector) != self._columns:
+            raise WrongLine(
+                f"{len(vector)} numbers where the first line has {self._columns}",
+                f"{where} has {len(vector)} numbers, expected {self._columns} as on the first line; vectors of one "
+                "file come from one encoder: remove that line",
+            )
         try:
-            values = np.array(vectors, dtype=np.float64)
+            if np.array(vector, dtype=np.float64).shape == (self._columns,):
+                return vector
         except (ValueError, TypeError, OverflowError):
-            values = np.empty(0)
-        if values.shape != (len(vectors), self._columns):
-            self._complain(vectors, numbers)
-        return values
+            pass
+        strange = next(v for v in vector if not isinstance(v, int | float | None) or abs(v or 0) > 1e300)
+        raise WrongLine("no numbers", f"{where} holds {repr(strange)[:40]}, expected finite numbers; mend that line")
 
-    def _complain(self, vectors: list[list[Any]], numbers: list[int]) -> None:
-        """Name the first line that does not fit."""
-        for vector, number in zip(vectors, numbers, strict=True):
-            if len(vector) != self._columns:
-                raise VectorError(
-                    f"{self._name}: line {number} has {len(vector)} numbers, expected {self._columns} as on the first "
-                    "line; vectors of one file come from one encoder: remove that line"
-                )
-            strange = next((v for v in vector if not isinstance(v, int | float) or abs(v) > 1e300), None)
-            if strange is not None:
-                shown = repr(strange)[:40]
-                raise VectorError(f"{self._name}: line {number} holds {shown}, expected finite numbers; mend that line")
-
-    def _ids(self, records: Iterable[Any], numbers: list[int]) -> list[str] | None:
+    def _name(self, record: Any, number: int, row: int) -> str:
         if self._id_key is None:
-            return None
-        names = []
-        for record, number in zip(records, numbers, strict=True):
-            if self._id_key not in record:
-                raise InputError(f"{self._name}: line {number} has no '{self._id_key}', as the first line has; add it")
-            names.append(str(record[self._id_key]))
-        return names
+            return str(row)
+        if self._id_key not in record:
+            raise WrongLine(
+                f"no '{self._id_key}'",
+                f"{self.origin}: line {number} has no '{self._id_key}', as the first line has; add it",
+            )
+        return str(record[self._id_key])
+
+    def _text(self, record: Any) -> str | None:
+        text = record.get(self._text_key) if self._text_key is not None else None
+        return text if isinstance(text, str) else None
 
 
 def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -65,9 +65,7 @@ class Numbers:
         self.require(stored.dtype, stored.shape[1], origin)
         if self.is_binary:
             return _unpack_bits(stored)
-        if _is_bfloat16(stored.dtype):
-            stored = (np.ascontiguousarray(stored).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-        values = stored if stored.dtype.kind == "f" else stored.astype(np.float32)
+        values = self.as_floats(stored)
         _check_values(values, origin, first_row, ids)
         values = values.astype(np.float32, copy=False)
         if self.scale is not None:
@@ -76,6 +74,12 @@ class Numbers:
             values = values / np.linalg.norm(values, axis=1, keepdims=True)
         # Writable, since torch will not share the memory of a read-only array.
         return np.require(values, requirements=["C", "W"])
+
+    def as_floats(self, stored: np.ndarray) -> np.ndarray:
+        """The same numbers as floating point, neither checked nor scaled."""
+        if _is_bfloat16(stored.dtype):
+            return (np.ascontiguousarray(stored).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return stored if stored.dtype.kind == "f" else stored.astype(np.float32)
 
 
 def check_vectors(
@@ -118,27 +122,34 @@ def as_rows(shape: tuple[int, ...], origin: str) -> tuple[int, int]:
     return rows, columns
 
 
-def _check_values(values: np.ndarray, origin: str, first_row: int, ids: Sequence[str] | None) -> None:
+def faults(values: np.ndarray) -> np.ndarray:
+    """Which rows of (rows, dimension) cannot be embeddings; (rows,) bool."""
     # One pass for the common case: a comparison with NaN is false, so this covers NaN and infinity too.
     size = np.abs(values).max(axis=1).astype(np.float64)  # (rows,)
-    wrong = ~(size <= LARGEST) | (size == 0)
+    return ~(size <= LARGEST) | (size == 0)
+
+
+def fault_of(row: np.ndarray) -> tuple[str, str, str]:
+    """What is wrong with such a row in general, exactly where, and what to do about it."""
+    if not row.any():
+        return "all zeros", "is all zeros, expected an embedding", "remove it or embed that text again"
+    column = int(np.argmax(~(np.abs(row) <= LARGEST)))
+    if not np.isfinite(row[column]):
+        found = f"holds {row[column]} at position {column}, expected finite numbers"
+        return "numbers that are not finite", found, "remove that row or embed that text again"
+    found = f"holds {row[column]:.3g} at position {column}, expected numbers of the order of 1"
+    advice = "check the type and byte order that the file was written with, or give --scale"
+    return "numbers far beyond 1", found, advice
+
+
+def _check_values(values: np.ndarray, origin: str, first_row: int, ids: Sequence[str] | None) -> None:
+    wrong = faults(values)
     if not wrong.any():
         return
     row = int(wrong.argmax())
     name = f"row {first_row + row}" + (f" (id '{ids[row]}')" if ids is not None else "")
-    if size[row] == 0:
-        raise VectorError(f"{origin}: {name} is all zeros, expected an embedding; remove it or embed that text again")
-    column = int(np.argmax(~(np.abs(values[row]) <= LARGEST)))
-    value = values[row, column]
-    if not np.isfinite(value):
-        raise VectorError(
-            f"{origin}: {name} holds {value} at position {column}, expected finite numbers; "
-            "remove that row or embed that text again"
-        )
-    raise VectorError(
-        f"{origin}: {name} holds {value:.3g} at position {column}, expected numbers of the order of 1; "
-        "check the type and byte order that the file was written with, or give --scale"
-    )
+    _, found, advice = fault_of(values[row])
+    raise VectorError(f"{origin}: {name} {found}; {advice}")
 
 
 def _is_bfloat16(stored: np.dtype[Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,7 +12,19 @@ from typing import IO, Any
 import numpy as np
 
 from unmask.errors import InputError
-from unmask.vectorstores.base import VectorSource, as_names, choose_key, find_ids, rows_of, spans
+from unmask.vectorstores.base import (
+    Fields,
+    LeftOut,
+    Piece,
+    VectorSource,
+    as_names,
+    choose_key,
+    find_ids,
+    find_texts,
+    refuse_texts,
+    rows_of,
+    spans,
+)
 from unmask.vectorstores.numbers import Numbers, as_rows
 
 BLOCK = 1 << 20
@@ -52,9 +64,10 @@ def cut_off(origin: str, found: int, promised: int) -> InputError:
 
 
 class NpyFile(VectorSource):
-    def __init__(self, path: str, key: str | None, numbers: Numbers) -> None:
-        if key is not None:
-            raise InputError(f"{path} holds a single array, which has no key '{key}'; leave --key out")
+    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
+        if fields.vectors is not None:
+            raise InputError(f"{path} holds a single array, which has no key '{fields.vectors}'; leave --key out")
+        refuse_texts(fields, path)
         with Path(path).open("rb") as handle:
             self._layout = read_header(handle, path)
         found = Path(path).stat().st_size - self._layout.offset
@@ -63,7 +76,7 @@ class NpyFile(VectorSource):
         self._rows, self._columns = as_rows(self._layout.shape, path)
         super().__init__(path, numbers, self._layout.dtype, self._rows, self._columns, has_ids=False)
 
-    def _read(self, batch_size: int, skip: int) -> Iterator[tuple[np.ndarray, Sequence[str] | None]]:
+    def _read(self, batch_size: int, skip: int, left_out: LeftOut | None) -> Iterator[Piece]:
         layout = self._layout
         order: Any = "F" if layout.is_fortran and len(layout.shape) == 2 else "C"
         for span in spans(self._rows, batch_size, skip):
@@ -73,11 +86,11 @@ class NpyFile(VectorSource):
             )
             values = np.array(mapped[span])
             del mapped
-            yield values, None
+            yield Piece(values)
 
 
 class NpzFile(VectorSource):
-    def __init__(self, path: str, key: str | None, numbers: Numbers) -> None:
+    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if name.endswith(".npy")]
@@ -87,27 +100,34 @@ class NpzFile(VectorSource):
         shapes = {name: layout.shape for name, layout in layouts.items()}
         if not shapes:
             raise InputError(f"{path} is a zip without NumPy arrays, expected numpy.savez; make it with numpy.savez")
-        self._name = choose_key(shapes, key, path)
+        words = [name for name, layout in layouts.items() if layout.dtype.kind in "US"]
+        self._name = choose_key({name: shapes[name] for name in shapes if name not in words}, fields.vectors, path)
         self._layout = layouts[self._name]
         self._rows, self._columns = rows_of(shapes, self._name, path)
         self._ids = find_ids(shapes, self._rows)
-        self._ids_layout = layouts.get(self._ids or "")
-        super().__init__(path, numbers, self._layout.dtype, self._rows, self._columns, self._ids is not None)
+        self._texts = find_texts([name for name in words if shapes[name] == (self._rows,)], fields.texts, path)
+        self._beside = {name: layouts[name] for name in (self._ids, self._texts) if name is not None}
+        super().__init__(
+            path, numbers, self._layout.dtype, self._rows, self._columns, self._ids is not None,
+            self._texts is not None,
+        )  # fmt: skip
 
     @staticmethod
     def _header(archive: zipfile.ZipFile, name: str, path: str) -> Layout:
         with archive.open(name) as member:
             return read_header(member, f"{path}[{name.removesuffix('.npy')}]")
 
-    def _read(self, batch_size: int, skip: int) -> Iterator[tuple[np.ndarray, Sequence[str] | None]]:
+    def _read(self, batch_size: int, skip: int, left_out: LeftOut | None) -> Iterator[Piece]:
         with zipfile.ZipFile(self.origin) as archive:
             vectors = self._pieces(archive, self._name, self._layout, self._rows, batch_size, skip)
-            if self._ids is None or self._ids_layout is None:
-                yield from ((piece.reshape(-1, self._columns), None) for piece in vectors)
-                return
-            names = self._pieces(archive, self._ids, self._ids_layout, self._rows, batch_size, skip)
-            for piece, ids in zip(vectors, names, strict=True):
-                yield piece.reshape(-1, self._columns), as_names(ids)
+            beside = {
+                name: self._pieces(archive, name, layout, self._rows, batch_size, skip)
+                for name, layout in self._beside.items()
+            }
+            for piece in vectors:
+                words = {name: as_names(next(pieces)) for name, pieces in beside.items()}
+                ids, texts = (words.get(name or "") for name in (self._ids, self._texts))
+                yield Piece(piece.reshape(-1, self._columns), ids, texts)
 
     def _pieces(
         self, archive: zipfile.ZipFile, name: str, layout: Layout, rows: int, batch_size: int, skip: int

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from unmask.errors import InputError
-from unmask.vectorstores.base import VectorSource, as_names, choose_key, find_ids, rows_of, spans
+from unmask.vectorstores.base import (
+    Fields,
+    LeftOut,
+    Piece,
+    VectorSource,
+    as_names,
+    choose_key,
+    find_ids,
+    refuse_texts,
+    rows_of,
+    spans,
+)
 from unmask.vectorstores.numbers import Numbers
 
 # bfloat16 as NumPy would store it: two opaque bytes.
@@ -30,14 +41,15 @@ TYPES = {
 
 
 class SafetensorsFile(VectorSource):
-    def __init__(self, path: str, key: str | None, numbers: Numbers) -> None:
+    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
+        refuse_texts(fields, path)
         self._path = path
         with self._open() as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
             if not shapes:
                 raise InputError(f"{path} holds no tensors, expected one with vectors; make it again")
-            self._name = choose_key(shapes, key, path)
+            self._name = choose_key(shapes, fields.vectors, path)
             kind = slices[self._name].get_dtype()
         if kind not in TYPES:
             raise InputError(f"{path} holds {kind} values, expected floating point of 16 bits or more; convert it")
@@ -55,14 +67,14 @@ class SafetensorsFile(VectorSource):
         except (SafetensorError, OSError) as error:
             raise InputError(f"{self._path} is a damaged or cut off .safetensors ({error}); copy it again") from error
 
-    def _read(self, batch_size: int, skip: int) -> Iterator[tuple[np.ndarray, Sequence[str] | None]]:
+    def _read(self, batch_size: int, skip: int, left_out: LeftOut | None) -> Iterator[Piece]:
         for span in spans(self._rows, batch_size, skip):
             # Opened anew for each batch: pages of one long mapping would all stay counted as this process's memory.
             with self._open() as file:
                 part = file.get_slice(self._name)
                 tensor = (part[:][None] if self._is_single else part[span]).clone()  # (rows, columns)
                 ids = None if self._ids is None else as_names(file.get_slice(self._ids)[span].numpy())
-            yield _as_array(tensor), ids
+            yield Piece(_as_array(tensor), ids)
 
 
 def _as_array(tensor: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from unmask.errors import OutputError
 from unmask.files import atomic_writer
-from unmask.vectorstores import ALIASES, READERS
+from unmask.vectorstores import ALIASES
 
 COLUMN = "vector"
 
@@ -22,8 +22,8 @@ def format_for(path: Path | str) -> str:
     """The format that a file's name asks for."""
     suffix = Path(path).suffix.lower().removeprefix(".")
     name = ALIASES.get(suffix, suffix)
-    if name not in READERS:
-        known = ", ".join(f".{known}" for known in READERS.names)
+    if name not in WRITERS:
+        known = ", ".join(f".{known}" for known in WRITERS)
         raise OutputError(f"{path} has the suffix '{Path(path).suffix}', expected one of {known}; choose another name")
     return name
 

@@ -1,0 +1,81 @@
+"""Parquet, read row group by row group, and Arrow's own files (also called Feather)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from unmask.errors import InputError
+from unmask.vectorstores.arrow import ArrowSource
+from unmask.vectorstores.base import Fields
+from unmask.vectorstores.numbers import Numbers
+
+
+class ParquetFile(ArrowSource):
+    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
+        self.origin = path
+        with self._open() as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+        super().__init__(path, fields, numbers, schema, rows)
+
+    def _open(self) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return pq.ParquetFile(self.origin, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{self.origin} is a damaged or cut off .parquet ({error}); copy it again") from error
+
+    def _record_batches(self, columns: list[str], batch_size: int, skip: int) -> Iterator[tuple[int, Any]]:
+        import pyarrow as pa
+
+        with self._open() as file:
+            row, groups = 0, list(range(file.num_row_groups))
+            while groups and row + file.metadata.row_group(groups[0]).num_rows <= skip:
+                row += file.metadata.row_group(groups.pop(0)).num_rows
+            try:
+                for batch in file.iter_batches(batch_size=batch_size, row_groups=groups, columns=columns):
+                    yield row, batch
+                    row += batch.num_rows
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(f"{self.origin} is damaged ({error}); copy or make it again") from error
+
+
+class ArrowFile(ArrowSource):
+    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
+        import pyarrow as pa
+
+        self.origin = path
+        try:
+            with self._open() as file:
+                schema = file.schema
+                rows = sum(file.get_batch(number).num_rows for number in range(file.num_record_batches))
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(error) from error
+        super().__init__(path, fields, numbers, schema, rows)
+
+    def _open(self) -> Any:
+        import pyarrow as pa
+
+        try:
+            return pa.ipc.open_file(pa.memory_map(self.origin))
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(f"{self.origin} is a damaged or cut off .arrow ({error}); copy it again")
+
+    def _record_batches(self, columns: list[str], batch_size: int, skip: int) -> Iterator[tuple[int, Any]]:
+        import pyarrow as pa
+
+        row = 0
+        with self._open() as file:
+            for number in range(file.num_record_batches):
+                try:
+                    batch = file.get_batch(number).select(columns)
+                except (pa.ArrowException, OSError) as error:
+                    raise self._damaged(error) from error
+                for start in range(0, batch.num_rows, batch_size):
+                    yield row + start, batch.slice(start, batch_size)
+                row += batch.num_rows
