@@ -32,7 +32,7 @@ class ArrowSource(VectorSource):
         words = [field.name for field in schema if _is_text(field.type) and field.name != self._column]
         self._text_column = find_texts(words, fields.texts, origin)
         kind = schema.field(self._column).type
-        self._is_list = _is_list_of_numbers(kind)
+        self._is_list = is_list_of_numbers(kind)
         self._columns = kind.list_size if pa.types.is_fixed_size_list(kind) else self._usual_length()
         if not self._columns:
             raise VectorError(f"{origin}: row 0 of '{self._column}' has no numbers, expected a vector; remove that row")
@@ -131,7 +131,7 @@ class ArrowSource(VectorSource):
 
 def _choose_column(schema: Any, key: str | None, origin: str) -> str:
     listed = ", ".join(f"{field.name} ({field.type})" for field in schema)
-    lists = [field.name for field in schema if _is_list_of_numbers(field.type)]
+    lists = [field.name for field in schema if is_list_of_numbers(field.type)]
     if key is not None:
         if key not in lists and not (key in schema.names and _may_hold_vectors(schema.field(key).type)):
             raise InputError(f"{origin} has no column '{key}' of numeric lists, it has: {listed}; change --key")
@@ -170,7 +170,7 @@ def _part(piece: Piece, rows: slice) -> Piece:
     return Piece(piece.stored[rows], *beside)  # type: ignore[arg-type]
 
 
-def _is_list_of_numbers(kind: Any) -> bool:
+def is_list_of_numbers(kind: Any) -> bool:
     import pyarrow as pa
 
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):

@@ -137,6 +137,21 @@ def find_ids(shapes: dict[str, tuple[int, ...]], rows: int) -> str | None:
     return next((name for name in ID_NAMES if shapes.get(name) == (rows,)), None)
 
 
+def choose_collection(names: Sequence[str], usable: Sequence[str], asked: str | None, origin: str, what: str) -> str:
+    """Which of a store's collections is meant: the one that was asked for, or the only one that holds vectors."""
+    listed = ", ".join(names) or "none"
+    if asked is not None:
+        if asked not in names:
+            raise InputError(f"{origin} has no {what} '{asked}', it has: {listed}; change --collection")
+        return asked
+    if len(usable) != 1:
+        raise InputError(
+            f"{origin} has {len(usable)} {what}s that hold vectors, expected one; "
+            f"{'name it with --collection' if usable else 'check that this is the store you mean'}: {listed}"
+        )
+    return usable[0]
+
+
 def find_texts(names: Sequence[str], asked: str | None, origin: str) -> str | None:
     """Which of the fields that hold texts is meant: the one that was asked for, or one of a usual name."""
     if asked is not None and asked not in names:

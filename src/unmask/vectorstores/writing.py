@@ -11,7 +11,7 @@ import numpy as np
 
 from unmask.errors import OutputError
 from unmask.files import atomic_writer
-from unmask.vectorstores import ALIASES
+from unmask.vectorstores.recognition import suffix_format
 
 COLUMN = "vector"
 
@@ -20,8 +20,7 @@ Chunks = Iterable[np.ndarray]  # each (some vectors, dimension) float32
 
 def format_for(path: Path | str) -> str:
     """The format that a file's name asks for."""
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    name = ALIASES.get(suffix, suffix)
+    name = suffix_format(Path(path))
     if name not in WRITERS:
         known = ", ".join(f".{known}" for known in WRITERS)
         raise OutputError(f"{path} has the suffix '{Path(path).suffix}', expected one of {known}; choose another name")

@@ -1,0 +1,83 @@
+"""Stores behind an address: a real Chroma server, and Qdrant's own client in memory in place of a server."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unmask.errors import InputError
+from unmask.vectorstores import open_vectors
+
+
+@pytest.fixture
+def chroma_server(tmp_path: Path) -> Iterator[int]:
+    pytest.importorskip("chromadb")
+    program = shutil.which("chroma", path=str(Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("chromadb brought no server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [program, "run", "--path", str(tmp_path), "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            assert time.monotonic() < deadline and process.poll() is None, "the Chroma server did not start"
+            time.sleep(0.1)
+    yield port
+    process.terminate()
+    process.wait()
+
+
+def test_a_chroma_server_is_read(chroma_server: int, vectors: np.ndarray) -> None:
+    import chromadb
+    from chromadb.config import Settings
+
+    client = chromadb.HttpClient("127.0.0.1", chroma_server, settings=Settings(anonymized_telemetry=False))
+    held = client.create_collection("notes", embedding_function=None)
+    held.add(ids=[f"n{row}" for row in range(23)], embeddings=vectors, documents=[f"text {row}" for row in range(23)])
+    source = open_vectors(f"chroma://127.0.0.1:{chroma_server}/notes")
+    (batch,) = source.batches(100)
+    assert source.count == 23 and batch.ids == tuple(f"n{row}" for row in range(23))
+    assert batch.texts == tuple(f"text {row}" for row in range(23))
+    np.testing.assert_array_equal(batch.values, vectors)
+    assert held.count() == 23
+    with pytest.raises(InputError, match="no collection 'other', it has: notes"):
+        open_vectors(f"chroma://127.0.0.1:{chroma_server}/other")
+
+
+def test_qdrant_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch, vectors: np.ndarray) -> None:
+    qdrant = pytest.importorskip("qdrant_client")
+    memory = qdrant.QdrantClient(":memory:")
+    size = qdrant.models.VectorParams(size=5, distance=qdrant.models.Distance.DOT)
+    memory.create_collection("notes", vectors_config=size)
+    points = [
+        qdrant.models.PointStruct(id=row, vector=vector.tolist(), payload={"body": f"text {row}"})
+        for row, vector in enumerate(vectors)
+    ]
+    memory.upsert("notes", points)
+    given: dict[str, object] = {}
+    monkeypatch.setattr(qdrant, "QdrantClient", lambda **options: given.update(options) or memory)
+    monkeypatch.setattr("unmask.vectorstores.qdrant.PAGE", 4)
+    monkeypatch.setenv("QDRANT_API_KEY", "secret")
+    source = open_vectors("qdrants://example.invalid:7777/notes")
+    assert given["url"] == "https://example.invalid:7777" and given["api_key"] == "secret"
+    batches = list(source.batches(10, skip=2))
+    assert source.count == 23 and [len(batch) for batch in batches] == [10, 10, 1]
+    assert [name for batch in batches for name in batch.ids] == [str(row) for row in range(2, 23)]
+    assert batches[0].texts is not None and batches[0].texts[0] == "text 2"
+    np.testing.assert_array_equal(np.concatenate([batch.values for batch in batches]), vectors[2:])
+    with pytest.raises(InputError, match="no collection 'other', it has: notes"):
+        open_vectors("qdrant://example.invalid/other")
