@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,6 +158,12 @@ def test_files_of_vectors_are_told_apart_by_size_and_content(tmp_path: Path) -> 
     identities = []
     for data in (b"a" * 10, b"a" * 11, b"a" * 3_000_000, b"a" * 2_999_999 + b"b", b"b" + b"a" * 2_999_999):
         path.write_bytes(data)
-        identities.append(source_identity(path))
-        assert source_identity(path) == identities[-1]
+        source = SimpleNamespace(place=path, origin=str(path), count=None)
+        identities.append(source_identity(source))
+        assert source_identity(source) == identities[-1]
     assert len({str(identity) for identity in identities}) == 5
+    stores = [
+        SimpleNamespace(place=tmp_path, origin=f"{tmp_path}[{name}]", count=n)
+        for name, n in (("a", 1), ("a", 2), ("b", 2))
+    ]
+    assert len({str(source_identity(store)) for store in stores}) == 3

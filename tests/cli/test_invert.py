@@ -103,6 +103,21 @@ def test_a_file_holds_what_stdout_shows_and_can_be_summed_up(model: Path, vector
     assert again.exit_code == 1 and "exists already and is complete" in again.stderr
 
 
+def test_a_store_is_read_and_taken_up_again(model: Path, tmp_path: Path) -> None:
+    lancedb = pytest.importorskip("lancedb")
+    rows = np.random.default_rng(0).standard_normal((9, 6)).astype(np.float32)
+    place = tmp_path / "lance"
+    for name in ("notes", "others"):
+        lancedb.connect(str(place)).create_table(name, [{"id": f"n{n}", "vector": row} for n, row in enumerate(rows)])
+    refused = invert(model, place)
+    assert (
+        refused.exit_code == 1 and "2 tables that hold vectors" in refused.stderr and "--collection" in refused.stderr
+    )
+    out = tmp_path / "found.jsonl"
+    assert invert(model, place, "--collection", "notes", "--out", out).exit_code == 0
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [f"n{n}" for n in range(9)]
+
+
 def test_standard_input_and_ids(model: Path, vectors: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.load(vectors)
     lines = "".join(json.dumps({"id": f"doc {n}", "embedding": row.tolist()}) + "\n" for n, row in enumerate(rows[:5]))

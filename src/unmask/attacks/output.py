@@ -8,10 +8,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unmask.errors import OutputError
 from unmask.files import explain_write_failure, read_json, try_lock, write_json
+
+if TYPE_CHECKING:
+    from unmask.vectorstores.base import VectorSource
 
 # Recovered text is as sensitive as what it was recovered from.
 PRIVATE = 0o600
@@ -121,8 +124,12 @@ class ResumableLines:
             )
 
 
-def source_identity(path: Path) -> dict[str, Any]:
-    """What tells one file of vectors from another without reading all of it: its size and a hash of samples."""
+def source_identity(source: VectorSource) -> dict[str, Any]:
+    """What tells one source of vectors from another without reading all of it: a file's size and a hash of samples, how
+    many vectors a store has."""
+    path = source.place
+    if path is None or not path.is_file():
+        return {"name": source.origin, "vectors": source.count}
     size = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as handle:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from unmask.vectorstores.base import VectorSource
 
 
-Input = Annotated[str, typer.Argument(help=".npy, .npz, .parquet, .safetensors, .jsonl, or - for JSON lines.")]
+Input = Annotated[str, typer.Argument(help="A file (.npy, .parquet, ...), - for JSON lines, or a vector store.")]
 Steps = Annotated[int, typer.Option(help="Steps from all masked to all set; sequential takes its own.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Vectors at a time; chosen for the device if left out.")]
 Seed = Annotated[int, typer.Option(help="Where chance is involved, this decides it.")]
@@ -60,6 +60,7 @@ Out = Annotated[Path | None, typer.Option(help="File for the lines; stdout if le
 Resume = Annotated[bool, typer.Option(help="Go on with an interrupted --out, or start it over.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many vectors.")]
 Key = Annotated[str | None, typer.Option(help="Array, tensor, column or JSON key that holds the vectors.")]
+Collection = Annotated[str | None, typer.Option(help="Table or collection of a store that has several.")]
 Scale = Annotated[str | None, typer.Option(help="For integers: a factor, `unit`, or `binary` for packed bits.")]
 
 
@@ -90,6 +91,7 @@ def invert(
     limit: Limit = None,
     key: Key = None,
     scale: Scale = None,
+    collection: Collection = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
@@ -105,6 +107,7 @@ def invert(
         unmask invert store.parquet --key embedding --out texts.jsonl
         unmask invert vectors.npy --decoder euler_remask --steps 32 --seed 1
         unmask invert vectors.npy --decoder search --budget 500
+        unmask invert ./chroma_folder --collection notes
         head -3 vectors.jsonl | unmask invert -
 
     With --out an interrupted run is picked up where it stopped: give the same command again.
@@ -124,13 +127,14 @@ def invert(
     }  # fmt: skip
     options, search = DecodeOptions(**choices), search_options(scorer, budget, rounds, beam, answers)
     set_threads(threads)
-    source = open_vectors(vectors, key=key, scale=scale)
+    source = open_vectors(vectors, key=key, scale=scale, collection=collection)
     inverter = Inverter.from_pretrained(model, device=device, precision=precision)
     run = Run(source, inverter, decoder, options, search, batch_size or inverter.default_batch_size, limit)
     if out is None:
         run.to_stdout()
         return
-    summary = run.to_file(out, resume, {"key": key, "scale": scale})
+    reading = {"key": key, "scale": scale, **({} if collection is None else {"collection": collection})}
+    summary = run.to_file(out, resume, reading)
     print_json(summary) if as_json else note(f"{summary['vectors']} vectors read back into {out}")
 
 
@@ -166,7 +170,8 @@ class Run:
         """Write `out`, resuming where an earlier run stopped; returns what was done."""
         from unmask.attacks.output import ResumableLines
 
-        if self.source.is_repeatable and out.exists() and out.samefile(self.source.origin):
+        place = self.source.place
+        if place is not None and out.exists() and out.samefile(place):
             raise OutputError(f"{out} is the file of vectors itself; choose another --out")
         lines = ResumableLines(out, self._settings(reading), self.batch_size, resume)
         with stoppable(), lines:
@@ -237,7 +242,7 @@ class Run:
             "batch_size": self.batch_size,
             "device": self.inverter.device.type,
             "precision": str(self.inverter.dtype).removeprefix("torch."),
-            "vectors": source_identity(Path(source.origin)) if source.is_repeatable else source.origin,
+            "vectors": source_identity(source) if source.is_repeatable else source.origin,
             **reading,
         }
 

@@ -67,7 +67,9 @@ def open_vectors(
         return READERS.resolve("jsonl")(STANDARD_INPUT, fields, numbers)  # type: ignore[no-any-return]
     name = reader_of(str(source))
     reader = (STORES if name in STORES else READERS).resolve(name)
-    return reader(str(source), fields, numbers)  # type: ignore[no-any-return]
+    opened: VectorSource = reader(str(source), fields, numbers)
+    opened.place = None if "://" in str(source) else Path(source)
+    return opened
 
 
 def __getattr__(name: str) -> Any:

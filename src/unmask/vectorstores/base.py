@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,8 @@ class VectorSource(ABC):
 
     # Whether the same vectors can be read a second time.
     is_repeatable = True
+    # The file or folder that is read; None where there is none.
+    place: Path | None = None
     # Where what is stored is not what was put in: in what way.
     loss: str | None = None
 

@@ -34,11 +34,11 @@ class DuckDbFile(ArrowSource):
             raise self._damaged(error) from error
         usable = [name for name, schema in schemas.items() if any(is_list_of_numbers(field.type) for field in schema)]
         self._table = choose_collection(names, usable, fields.collection, path, "table")
-        (count,) = self._ask(f"select count(*) from {_quoted(self._table)}").fetchone()
+        ((count,),) = self._ask(f"select count(*) from {_quoted(self._table)}").fetchall()
         super().__init__(f"{path}[{self._table}]", fields, numbers, schemas[self._table], count)
 
     def _ask(self, query: str) -> Any:
-        return self._connection.cursor().execute(query)
+        return self._connection.cursor().sql(query)
 
     def _damaged(self, error: Exception) -> InputError:
         why = str(error).splitlines()[0]
