@@ -1,0 +1,1 @@
+"""A vector store in, a leak report out."""
