@@ -64,6 +64,11 @@ def test_the_same_digit_over_and_over_is_no_number(check) -> None:
         ("from 192.168.4.17 at night", "network address", "192.168.4.17"),
         ("version 1.2.3.999 is out", "network address", None),
         ("AKIAIOSFODNN7EXAMPLE is the id", "key or token", "AKIAIOSFODNN7EXAMPLE"),
+        ("Dear Mr. Jean-Luc O'Brien, welcome", "name", "Jean-Luc O'Brien"),
+        ("my name is Ana and", "name", "Ana"),
+        ("dear old friend", "name", None),
+        ("treated for bronchitis last year", "medical term", "bronchitis"),
+        ("takes Metformin daily", "medical term", "Metformin"),
         ("password: hunter2secret", "key or token", "hunter2secret"),
         (
             "use eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc",

@@ -11,6 +11,18 @@ from dataclasses import dataclass
 from unmask.audit import checksums
 
 MONTHS = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
+NAME = r"(?-i:(?:[A-Z]['-])?[A-Z][^\W\d_]+(?:['-][A-Z][^\W\d_]+)?)"
+TITLES = "mr|mrs|ms|miss|dr|prof|sir"
+# Where there is no better detector: what illnesses, operations and drugs are commonly called.
+MEDICAL_ENDINGS = (
+    "itis|ectomy|otomy|oscopy|plasty|emia|aemia|opathy|algia|carcinoma|lymphoma|melanoma|cillin|statin|mycin|azepam|prazole|"
+    "sartan|oxetine|triptan|floxacin|cycline|mab|parin|phobia|plegia|sclerosis|thyroidism|insulin"
+)
+ILLNESSES = (
+    "asthma|cancer|diabetes|diabetic|epilepsy|hiv|aids|stroke|tumou?r|chemotherapy|dialysis|depression|schizophrenia|"
+    "dementia|alzheimer'?s|parkinson'?s|pregnan(?:t|cy)|miscarriage|biopsy|metformin|warfarin|ibuprofen|paracetamol|"
+    "aspirin|morphine|pneumonia|hypertension|influenza|covid|tuberculosis|malaria|migraine|psychosis|overdose"
+)
 # Bits for each character, below which a long word is no key.
 LEAST_ENTROPY = 3.0
 
@@ -79,6 +91,9 @@ DETECTORS = (
     _detector("account number", r"\b(?:account|acct|routing|aba|konto)\D{0,12}(?P<value>\d[\d -]{5,16}\d)\b"),
     _detector("phone number", r"(?<![\w.])(?:\+|00)\d{1,3}(?:[ .()/-]{0,2}\d){6,13}(?!\d)", _is_phone),
     _detector("phone number", r"(?<![\w.])\(?0?\d{2,4}\)?(?:[ ./-]\d{2,4}){2,4}(?![\w])", _is_phone),
+    _detector("name", rf"\b(?:{TITLES})\b\.? (?P<value>{NAME}(?: {NAME}){{0,2}})"),
+    _detector("name", rf"\b(?:dear|name is) (?!(?:{TITLES})\b)(?P<value>{NAME}(?: {NAME}){{0,2}})"),
+    _detector("medical term", rf"\b(?:{ILLNESSES})\b|\b[a-z]{{3,20}}(?:{MEDICAL_ENDINGS})\b"),
     _detector("key or token", r"\b(?:password|passwd|secret|token|api[ _-]?key)\W{1,4}(?P<value>[^\s,;]{6,})"),
     _detector("key or token", r"\b[A-Za-z0-9+/_-]{24,}={0,2}", _is_key),
 )
