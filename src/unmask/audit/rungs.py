@@ -12,7 +12,7 @@ from unmask.attacks.decoders import SEARCH
 from unmask.benchmark.held_out import Progress, no_progress
 from unmask.benchmark.lineup import ModelAttack
 from unmask.decoding import DEFAULT_DECODER, DecodeOptions
-from unmask.errors import EncoderError
+from unmask.errors import EncoderError, UnmaskError
 from unmask.search import SearchOptions
 from unmask.search.options import ENCODER, SURROGATE
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
     from unmask.records import Reconstruction, VectorBatch
 
-BUDGETS = (160, 640)  # encoder calls for each vector
-COMPARED = 640  # texts that a surrogate compares with each vector
+BUDGETS = (160,)  # encoder calls for each vector
+COMPARED = 160  # texts that a surrogate compares with each vector
 STEPS = 8
 TOGETHER = 64  # vectors between two reports of progress
 
@@ -87,7 +87,7 @@ def rungs(budgets: Sequence[int] = BUDGETS) -> list[Rung]:
 def climb(
     attackers: Attackers, ladder: Sequence[Rung] | None = None, on_progress: Progress = no_progress
 ) -> Iterator[Outcome]:
-    """Every attacker in turn; one who cannot be had is left out by name, and one whose encoder fails too."""
+    """Every attacker in turn; one who cannot be had or who fails is left out by name, and says why."""
     for rung in rungs() if ladder is None else ladder:
         missing = rung.missing(attackers)
         yield Outcome(rung, left_out=missing) if missing else _attempt(rung, attackers, on_progress)
@@ -102,7 +102,7 @@ def _attempt(rung: Rung, attackers: Attackers, on_progress: Progress) -> Outcome
         for start in range(0, count, TOGETHER):
             found += attack.invert(_part(attackers.vectors, slice(start, start + TOGETHER)))
             on_progress(rung.name, len(found), count)
-    except EncoderError as error:
+    except UnmaskError as error:
         return Outcome(rung, left_out=str(error))
     return Outcome(rung, tuple(found), time.perf_counter() - began)
 

@@ -21,6 +21,7 @@ COMMANDS: Registry[Any] = Registry(
         Entry("demo", "unmask.cli.demo:demo", "Watch sentences being read back from their vectors."),
         Entry("embed", "unmask.cli.embed:embed", "Turn texts into vectors."),
         Entry("invert", "unmask.cli.invert:invert", "Turn vectors back into text."),
+        Entry("audit", "unmask.cli.audit:audit", "Say how much can be read back from a vector store."),
         Entry("prepare", "unmask.cli.prepare:prepare", "Make (tokens, vector) pairs for training."),
         Entry("train", "unmask.cli.train:train", "Train a denoiser from prepared pairs."),
         Entry(

@@ -1,0 +1,126 @@
+"""`unmask audit`: a vector store in, a leak report out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unmask.cli.console import note, print_table, progress_bar, say
+from unmask.errors import InputError
+
+if TYPE_CHECKING:
+    from unmask.audit.run import Findings
+
+OVER = 3  # the exit code where more leaked than --fail-over allows
+Source = Annotated[str, typer.Argument(help="A file of vectors, or a vector store: its file, folder or address.")]
+Model = Annotated[str, typer.Option(help="A name from `unmask models`, or a checkpoint's folder.")]
+Sample = Annotated[int, typer.Option(min=1, help="Vectors that are attacked, each with the same chance.")]
+Budget = Annotated[list[int] | None, typer.Option(min=1, help="Encoder calls for each vector; repeatable.  [160]")]
+NoEncoder = Annotated[bool, typer.Option("--no-encoder", help="Leave out attackers who have the encoder.")]
+Html = Annotated[Path, typer.Option(help="The report, one file.")]
+Lines = Annotated[Path | None, typer.Option("--jsonl", help="Every figure and record as JSON lines, without texts.")]
+Texts = Annotated[Path | None, typer.Option(help="Also write what was read back, readable by you alone.")]
+ShowText = Annotated[bool, typer.Option("--show-text", help="Show texts in the report.")]
+FailOver = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help=f"Exit with {OVER} if a larger share of words than this is read beyond a guess."),
+]
+
+
+def audit(
+    source: Source,
+    model: Model = "minilm",
+    sample: Sample = 200,
+    seed: Annotated[int, typer.Option(help="Of the sample, the attacks and the intervals.")] = 0,
+    budget: Budget = None,
+    no_encoder: NoEncoder = False,
+    texts_field: Annotated[str | None, typer.Option(help="Field that holds the original texts.")] = None,
+    collection: Annotated[str | None, typer.Option(help="Table or collection of a store that has several.")] = None,
+    key: Annotated[str | None, typer.Option(help="Array, column or field that holds the vectors.")] = None,
+    scale: Annotated[str | None, typer.Option(help="For integers: a factor, `unit`, or `binary`.")] = None,
+    html: Html = Path("audit.html"),
+    jsonl: Lines = None,
+    texts_out: Texts = None,
+    show_text: ShowText = False,
+    fail_over: FailOver = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,
+) -> None:
+    """Say how much of its texts can be read back from a vector store.
+
+    A sample of the vectors is attacked by all who might: with the dump alone, with a stand-in for the encoder, with the
+    encoder. What was read is compared with the texts in the store, and with what would have been guessed without the
+    vectors. The store is only read.
+
+        unmask audit notes.parquet --texts-field body
+        unmask audit ./chroma_folder --collection notes --sample 100
+        unmask audit vectors.npy --no-encoder --fail-over 0.2
+
+    The exit code is 0 unless something fails, or more leaks than --fail-over allows.
+    """
+    from unmask.attacks.inverter import Inverter
+    from unmask.audit.lines import write_lines, write_texts
+    from unmask.audit.page import write_page
+    from unmask.audit.run import Asked
+    from unmask.audit.run import audit as run_audit
+    from unmask.runtime import set_threads
+
+    for path in (html, jsonl, texts_out):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(
+                f"{path.parent} does not exist, expected a folder for {path.name}; make it, or name another"
+            )
+    set_threads(threads)
+    inverter = Inverter.from_pretrained(model)
+    budgets = {} if budget is None else {"budgets": tuple(sorted(budget))}
+    asked = Asked(
+        source, sample, seed, may_ask_encoder=not no_encoder, key=key, scale=scale, texts_field=texts_field,
+        collection=collection, **budgets,
+    )  # fmt: skip
+    with progress_bar("reading", None) as advance:
+        stage, seen = "", 0
+
+        def on_progress(what: str, done: int, of: int) -> None:
+            nonlocal stage, seen
+            if what != stage:
+                advance(-seen, total=of, description=what)
+                stage, seen = what, 0
+            advance(done - seen, total=of)
+            seen = done
+
+        findings = run_audit(asked, inverter, on_progress)
+    command = shlex.join(["unmask", *sys.argv[1:]])
+    write_page(html, findings, command, show_text)
+    if jsonl is not None:
+        write_lines(jsonl, findings)
+    if texts_out is not None:
+        write_texts(texts_out, findings)
+    show(findings)
+    note(f"the report is {html}")
+    if fail_over is not None and findings.verdict is not None and findings.verdict.is_over(fail_over):
+        note(f"more leaks than --fail-over {fail_over:g} allows: {findings.verdict.leak.value:.3f}")
+        raise typer.Exit(OVER)
+
+
+def show(findings: Findings) -> None:
+    ruling = findings.verdict
+    if ruling is None:
+        say("no texts beside the vectors (--texts-field), so how much of what was read is right is not known")
+    else:
+        say(f"grade {ruling.grade}: {ruling.meaning}")
+        say(ruling.sentence)
+    scored = {score.rung: score for score in findings.scored}
+    rows = []
+    for outcome in findings.outcomes:
+        score = scored.get(outcome.rung.name)
+        if outcome.left_out:
+            rows.append((outcome.rung.name, f"left out: {outcome.left_out}"))
+        elif score is not None:
+            words = score.metrics["token_f1"]
+            rows.append((outcome.rung.name, f"{words.value:.0%} of the words [{words.low:.0%}, {words.high:.0%}]"))
+        else:
+            rows.append((outcome.rung.name, f"{len(outcome.found)} texts read"))
+    print_table(rows)

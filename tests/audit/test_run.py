@@ -1,0 +1,143 @@
+"""A whole audit of a small store, and what its reports say and keep to themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from unmask.attacks.inverter import Inverter
+from unmask.audit.lines import lines, write_lines, write_texts
+from unmask.audit.page import page, write_page
+from unmask.audit.run import Asked, Findings, audit
+from unmask.cli.main import app
+from unmask.errors import VectorError
+
+SECRET = "<script>alert(1)</script> mail ann.lee@example.com & word1 word2"
+
+
+@pytest.fixture
+def inverter(checkpoint: Path, words: type) -> Inverter:
+    found = Inverter.from_pretrained(checkpoint)
+    found._encoder = words()
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path, inverter: Inverter, vectors: np.ndarray) -> Path:
+    """A store in which the blind attacker reads half of the texts."""
+    read = [row.text for row in inverter.invert(vectors, steps=8)]
+    texts = [SECRET if row == 3 else text if row % 2 else "word50 word51" for row, text in enumerate(read)]
+    rows = [
+        {"id": f"n{row}", "vector": vector.tolist(), "body": text}
+        for row, (vector, text) in enumerate(zip(vectors, texts, strict=True))
+    ]
+    rows[5]["vector"] = [0.0] * 8
+    rows[7]["vector"] = rows[9]["vector"]
+    rows[11]["vector"] = None
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "notes.jsonl"
+
+
+@pytest.fixture
+def findings(store: Path, inverter: Inverter) -> Findings:
+    return audit(Asked(str(store), budgets=(6,)), inverter)
+
+
+def test_everything_is_counted_attacked_and_compared(findings: Findings) -> None:
+    assert findings.census.count == len(findings.sample) == 21 and findings.census.duplicates == 1
+    assert findings.left_out.counts == {"all zeros": 1, "no list of numbers": 1}
+    assert [outcome.rung.name for outcome in findings.outcomes] == [
+        "unconditional", "shuffled", "blind", "surrogate", "encoder, 6 calls"
+    ]  # fmt: skip
+    assert findings.verdict is not None and findings.verdict.grade == "E" and findings.verdict.leak.low > 0
+    assert len(findings.near) >= 1 and {7, 9} <= {int(findings.sample.ids[row][1:]) for row in findings.near[0]}
+
+
+def test_the_same_seed_finds_the_same_and_a_sample_is_smaller(store: Path, inverter: Inverter) -> None:
+    asked = Asked(str(store), sample=6, seed=4, budgets=(6,))
+    first, second = (audit(asked, inverter) for _ in range(2))
+    assert len(first.sample) == 6 and first.sample.ids == second.sample.ids
+    assert [o.texts for o in first.outcomes] == [o.texts for o in second.outcomes]
+    assert first.census.count == 21
+
+
+def test_lines_say_everything_but_the_texts(findings: Findings, tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", findings)
+    whole = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in whole] == ["audit", *["attacker"] * 5, *["record"] * 21]
+    assert whole[0]["verdict"]["grade"] == "E" and whole[0]["census"]["count"] == 21
+    of_secret = next(line for line in whole if line.get("id") == "n3")
+    assert of_secret["personal"] == ["e-mail address"] and "token_f1" in of_secret["read"]["blind"]
+    assert "ann.lee" not in json.dumps(list(lines(findings)))
+    write_texts(tmp_path / "t.jsonl", findings)
+    assert stat.S_IMODE((tmp_path / "t.jsonl").stat().st_mode) == 0o600
+    texts = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert len(texts) == 3 * 21 and all(line["id"].startswith("n") for line in texts)
+
+
+def test_the_page_asks_for_nothing_and_escapes_what_it_shows(findings: Findings, tmp_path: Path) -> None:
+    shown, hidden = page(findings, "unmask audit 'x'", shows_text=True), page(findings, "unmask audit 'x'")
+    for html in (shown, hidden):
+        assert "<script" not in html and not re.search(r"(src|href)=|url\(|@import|http:|https:", html)
+        assert "style-src 'sha256-" in html and "unmask audit &#x27;x&#x27;" in html
+        assert all(f"{name}: " in html for name in "ABCDE") and ">E</b>" in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "ann.lee" not in hidden and "--show-text" in hidden and "n3" in hidden
+    write_page(tmp_path / "shown.html", findings, "x", True)
+    assert stat.S_IMODE((tmp_path / "shown.html").stat().st_mode) == 0o600
+
+
+def test_without_texts_nothing_is_claimed(tmp_path: Path, inverter: Inverter, vectors: np.ndarray) -> None:
+    np.save(tmp_path / "v.npy", vectors)
+    found = audit(Asked(str(tmp_path / "v.npy"), budgets=(6,)), inverter)
+    assert found.scored == () and found.verdict is None and len(found.outcomes[2].found) == 23
+    assert "how much of what was read is right is not known" in page(found, "x")
+
+
+def test_vectors_of_another_dimension_say_what_it_takes(tmp_path: Path, inverter: Inverter) -> None:
+    np.save(tmp_path / "v.npy", np.ones((5, 12), np.float32))
+    with pytest.raises(VectorError, match="holds 12-d vectors, the model reads 8-d ones; pass --model"):
+        audit(Asked(str(tmp_path / "v.npy")), inverter)
+
+
+class TestCommand:
+    def run(self, checkpoint: Path, *arguments: Any) -> Any:
+        return CliRunner().invoke(app, ["audit", "--model", str(checkpoint), "--no-encoder", *map(str, arguments)])
+
+    def test_the_report_and_the_files_that_were_asked_for_are_written(
+        self, store: Path, checkpoint: Path, tmp_path: Path
+    ) -> None:
+        out = [tmp_path / name for name in ("r.html", "r.jsonl", "t.jsonl")]
+        before = store.read_bytes()
+        files = ("--html", out[0], "--jsonl", out[1], "--texts-out", out[2])
+        result = self.run(checkpoint, store, "--texts-field", "body", *files)
+        assert result.exit_code == 0, result.stderr
+        assert "grade E" in result.stdout and "left out: the encoder was not to be asked" in result.stdout
+        assert all(path.stat().st_size for path in out) and store.read_bytes() == before
+
+    @pytest.mark.parametrize(("limit", "code"), [(0.2, 3), (0.95, 0)])
+    def test_the_exit_code_says_whether_too_much_leaks(
+        self, store: Path, checkpoint: Path, tmp_path: Path, limit: float, code: int
+    ) -> None:
+        result = self.run(checkpoint, store, "--html", tmp_path / "r.html", "--fail-over", limit)
+        assert result.exit_code == code, result.stderr
+        assert ("more leaks than --fail-over 0.2 allows" in result.stderr) is (code == 3)
+
+    def test_what_cannot_be_done_is_one_sentence_and_leaves_no_report(
+        self, store: Path, checkpoint: Path, tmp_path: Path
+    ) -> None:
+        for arguments, sentence in (
+            ((tmp_path / "none.npy",), "does not exist"),
+            ((store, "--texts-field", "words"), "no field 'words' of texts"),
+            ((store, "--html", tmp_path / "no" / "r.html"), "does not exist, expected a folder for r.html"),
+        ):  # fmt: skip
+            result = self.run(checkpoint, "--html", tmp_path / "r.html", *arguments)
+            assert result.exit_code == 1 and sentence in result.stderr and "Traceback" not in result.stderr
+            assert not (tmp_path / "r.html").exists()
