@@ -10,10 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input
 TIMED = started=$$(date +%s); finish() { echo "make $@: $$(($$(date +%s) - started)) s"; }; set -e
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-.PHONY: help demo demo-web test check format docs clean
+.PHONY: help demo demo-web demo-audit test check format docs clean
 help:
 	@echo "make demo    install into $(VENV) and watch text being read back from vectors"
 	@echo "make demo-web  the same on a page of your own machine, at http://127.0.0.1:8080"
+	@echo "make demo-audit  the audit of a small store of invented customer notes, as a page in data/audit.html"
 	@echo "make test    install what the tests need and run them"
 	@echo "make check   ruff, mypy and import-linter"
 	@echo "make format  let ruff put the code in order"
@@ -25,6 +26,11 @@ demo:
 
 demo-web: $(VENV)/.installed
 	@$(OFFLINE) $(BIN)/unmask serve --open
+
+demo-audit:
+	@$(TIMED); $(MAKE) -s $(VENV)/.installed-audit; mkdir -p data; \
+	$(OFFLINE) $(BIN)/python benchmarks/customer_notes.py data/customer-notes; \
+	$(OFFLINE) $(BIN)/unmask audit data/customer-notes --html data/audit.html; finish
 
 test:
 	@$(TIMED); $(MAKE) -s $(VENV)/.installed-dev; \
@@ -64,7 +70,12 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	@$(PIP) install -e .
 	@touch $@
 
+$(VENV)/.installed-audit: $(VENV)/.torch pyproject.toml
+	@echo "3/3 installing unmask and LanceDB"
+	@$(PIP) install -e '.[lancedb]'
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
 	@echo "3/3 installing unmask and what the tests need"
 	@$(PIP) install -e '.[dev]'
-	@touch $(VENV)/.installed $@
+	@touch $(VENV)/.installed $(VENV)/.installed-audit $@

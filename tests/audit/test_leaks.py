@@ -41,6 +41,12 @@ def test_who_only_guesses_leaks_nothing() -> None:
     assert all(leak.lift.low <= 0 and not leak.is_leak for leak in found.values())
 
 
+def test_a_lucky_hit_among_few_is_no_leak() -> None:
+    for count, is_leak in ((1, False), (9, False), (10, True)):
+        true = texts(count)
+        assert leaks(true, true, shuffled=[""] * count)["date"].is_leak is is_leak
+
+
 def test_what_the_model_says_anyway_is_not_leaked() -> None:
     true = ["born 1984-03-12 in leeds"] * 50
     found = leaks(true, true, unconditional=true, shuffled=[""] * 50)["date"]

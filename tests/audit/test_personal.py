@@ -58,6 +58,10 @@ def test_the_same_digit_over_and_over_is_no_number(check) -> None:
         ("NI number AB 12 34 56 C", "national id", "AB 12 34 56 C"),
         ("call +44 20 7946 0958 or come", "phone number", "+44 20 7946 0958"),
         ("call (212) 555-0187 or come", "phone number", "(212) 555-0187"),
+        ("call 415 555 2671 or come", "phone number", "415 555 2671"),
+        ("call 020 7946 0958 or come", "phone number", "020 7946 0958"),
+        ("NHS number 943 476 5919", "national id", "943 476 5919"),
+        ("a melanoma was found", "medical term", "melanoma"),
         ("born 1984-03-12 in Leeds", "date", "1984-03-12"),
         ("born on 3 March 1984 in Leeds", "date", "3 March 1984"),
         ("on March 3rd, 1984", "date", "March 3rd, 1984"),
@@ -90,6 +94,8 @@ def test_each_kind_is_found_where_it_stands(text: str, kind: str, value: str | N
         "We meet at noon in the old library.", "He ran 100 metres in 12.5 seconds.", "Chapter 12, page 345 to 367.",
         "It cost 1,234,567 dollars in 2012.", "internationalisation-of-everything-and-more", "",
         "The order 1234 5678 9012 3456 was sent.",  # no card: its checksum is wrong
+        "Dear Customer, dear Sir or Madam", "2 marketing plans, 5 separate ones, 10 decided", "academia and nostalgia",
+        "her hearing aids broke", "token: required, the secret - nothing at all", "from 100 200 300 to 400",
     ],
 )  # fmt: skip
 def test_ordinary_text_holds_nothing(text: str) -> None:

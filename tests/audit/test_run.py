@@ -15,11 +15,18 @@ from typer.testing import CliRunner
 from unmask.attacks.inverter import Inverter
 from unmask.audit.lines import lines, write_lines, write_texts
 from unmask.audit.page import page, write_page
-from unmask.audit.run import Asked, Findings, audit
+from unmask.audit.run import Asked, Findings, agreement, audit
 from unmask.cli.main import app
 from unmask.errors import VectorError
+from unmask.records import VectorBatch
 
 SECRET = "<script>alert(1)</script> mail ann.lee@example.com & word1 word2"
+
+
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny model's encoder has nothing to do with the vectors of these stores."""
+    monkeypatch.setattr("unmask.audit.run.agreement", lambda inverter, sample: 1.0)
 
 
 @pytest.fixture
@@ -107,6 +114,23 @@ def test_vectors_of_another_dimension_say_what_it_takes(tmp_path: Path, inverter
         audit(Asked(str(tmp_path / "v.npy")), inverter)
 
 
+def test_vectors_of_another_encoder_are_not_called_safe(
+    store: Path, inverter: Inverter, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unmask.audit.run.agreement", agreement)
+    with pytest.raises(VectorError, match=r"are not those that encoder 'words' gives their texts \(cosine .*--model"):
+        audit(Asked(str(store)), inverter)
+    assert audit(Asked(str(store), may_ask_encoder=False), inverter).agreement is None
+    texts = ("word1 word2", "word3", "word4 word5 word6")
+    own = VectorBatch(inverter.encoder().encode(texts), ("a", "b", "c"), 0, texts)
+    assert agreement(inverter, own) == pytest.approx(1)
+
+
+def test_the_seed_is_that_of_the_attacks_too(store: Path, inverter: Inverter) -> None:
+    shuffled = [audit(Asked(str(store), seed=seed, budgets=()), inverter).outcomes[1].texts for seed in (1, 2)]
+    assert shuffled[0] != shuffled[1]
+
+
 class TestCommand:
     def run(self, checkpoint: Path, *arguments: Any) -> Any:
         return CliRunner().invoke(app, ["audit", "--model", str(checkpoint), "--no-encoder", *map(str, arguments)])
@@ -133,10 +157,15 @@ class TestCommand:
     def test_what_cannot_be_done_is_one_sentence_and_leaves_no_report(
         self, store: Path, checkpoint: Path, tmp_path: Path
     ) -> None:
+        np.save(tmp_path / "v.npy", np.eye(8, dtype=np.float32))
         for arguments, sentence in (
             ((tmp_path / "none.npy",), "does not exist"),
             ((store, "--texts-field", "words"), "no field 'words' of texts"),
-            ((store, "--html", tmp_path / "no" / "r.html"), "does not exist, expected a folder for r.html"),
+            ((store, "--html", tmp_path / "no" / "r.html"), "does not exist"),
+            ((store, "--jsonl", store), "is the store that is audited"),
+            ((store, "--texts-out", tmp_path / "r.html"), "is named for two outputs"),
+            ((store, "--jsonl", tmp_path), "is a folder"),
+            ((tmp_path / "v.npy", "--fail-over", 0.2), "has no texts, without which it is not known how much leaks"),
         ):  # fmt: skip
             result = self.run(checkpoint, "--html", tmp_path / "r.html", *arguments)
             assert result.exit_code == 1 and sentence in result.stderr and "Traceback" not in result.stderr

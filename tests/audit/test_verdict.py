@@ -19,7 +19,7 @@ def score(rung: str, f1: float, lift: float | None = None, exact: float = 0.0, l
     metrics = {"token_f1": about(f1), "exact_match": about(exact)}
     if lift is not None:
         metrics["token_f1_lift"] = about(lift)
-    kinds = () if leak is None else (KindLeak("date", 9, 9, about(leak), about(0), about(leak)),)
+    kinds = () if leak is None else (KindLeak("date", 20, 20, about(leak), about(0), about(leak)),)
     return Score(rung, lift is None, 50, metrics, kinds, {})
 
 
@@ -46,7 +46,7 @@ def test_the_sentence_is_of_the_attacker_who_read_the_most_beside_the_better_gue
     assert ruling is not None and ruling.rung == "encoder, 160 calls"
     assert ruling.sentence == (
         "Who has the dump, a model and the encoder, asked 160 times for each vector reads back 70% (68% to 72%) of the "
-        "words of a text; a guess without its vector gets 16%."
+        "words of a text (token F1); a guess without its vector gets 16%."
     )
     assert ruling.is_over(0.5) and not ruling.is_over(0.54)
 

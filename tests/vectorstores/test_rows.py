@@ -80,6 +80,11 @@ class TestCsv:
         with pytest.raises(InputError, match="no field 'yours' of texts, it has: body, mine, other"):
             open_vectors(path, key="mine", texts="yours")
 
+    def test_what_pandas_writes_is_read(self, tmp_path: Path) -> None:
+        for header, index in ((["0", "1"], False), (["", "0", "1"], True)):
+            rows = [header, *([row, *values] if index else values for row, values in enumerate(GOOD))]
+            assert read(self.write(tmp_path, rows))[0] == GOOD
+
     def test_a_cell_alone_on_its_line_needs_no_header(self, tmp_path: Path) -> None:
         assert read(self.write(tmp_path, [[json.dumps(row)] for row in GOOD]))[0] == GOOD
 

@@ -105,8 +105,40 @@ class TestSqlite:
         with pytest.raises(InputError, match="cannot be read as a SQLite file"):
             open_vectors(tmp_path / "v.db")
 
+    def test_one_with_a_log_is_read_and_nothing_is_left_beside_it(self, tmp_path: Path) -> None:
+        for is_open in (False, True):
+            place = tmp_path / f"{is_open}.db"
+            connection = sqlite3.connect(place)
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("create table a (id text, embedding blob)")
+            connection.execute("insert into a values ('x', ?)", (np.array([1.5, 2.5], "<f4").tobytes(),))
+            connection.commit()
+            if not is_open:
+                connection.close()
+            before = sorted(path.name for path in tmp_path.iterdir())
+            assert {name: row.tolist() for name, row in read(place).items()} == {"x": [1.5, 2.5]}
+            assert sorted(path.name for path in tmp_path.iterdir()) == before
+            connection.close()
+
+    def test_tables_that_only_another_extension_reads_are_passed_over(self, tmp_path: Path) -> None:
+        with sqlite3.connect(tmp_path / "v.db") as connection:
+            connection.execute("create virtual table words using fts5(body)")
+            connection.execute("create table a (id text, embedding blob)")
+            connection.execute("insert into a values ('x', ?)", (np.array([1.5, 2.5], "<f4").tobytes(),))
+        connection.close()
+        assert list(read(tmp_path / "v.db", collection="a")) == ["x"]
+
 
 class TestDuckDb:
+    def test_views_are_not_run_and_names_may_hold_dots(self, tmp_path: Path) -> None:
+        duckdb = pytest.importorskip("duckdb")
+        (tmp_path / "secret.csv").write_text("v\n1\n")
+        with duckdb.connect(str(tmp_path / "v.duckdb")) as connection:
+            connection.execute('create table "notes.v2" as select 1 as id, [1.5, 2.5]::float[2] as v')
+            connection.execute(f"create view elsewhere as select * from read_csv('{tmp_path}/secret.csv')")
+        (tmp_path / "secret.csv").unlink()
+        assert list(read(tmp_path / "v.duckdb")) == ["1"]
+
     def test_several_tables_need_a_name_and_one_that_is_open_elsewhere_says_so(self, tmp_path: Path) -> None:
         duckdb = pytest.importorskip("duckdb")
         with duckdb.connect(str(tmp_path / "v.duckdb")) as connection:
@@ -211,6 +243,16 @@ class TestRecognition:
         (tmp_path / name / "chroma.sqlite3").write_bytes(b"not a database at all")
         with pytest.raises((InputError, VectorError), match=r"cannot be read as a"):
             open_vectors(tmp_path / name)
+
+    @pytest.mark.parametrize("scheme", ["qdrant", "chroma"])
+    def test_an_address_that_is_none_or_holds_a_secret_says_so(self, scheme: str) -> None:
+        pytest.importorskip({"chroma": "chromadb", "qdrant": "qdrant_client"}[scheme])
+        for address in (f"{scheme}://host:abc/notes", f"{scheme}://host:99999/notes", f"{scheme}://[::1"):
+            with pytest.raises(InputError, match="is no address"):
+                open_vectors(address)
+        with pytest.raises(InputError, match="holds a name or password") as caught:
+            open_vectors(f"{scheme}://me:hidden@host/notes")
+        assert "hidden" not in str(caught.value)
 
     def test_a_server_that_is_not_there_says_so(self) -> None:
         pytest.importorskip("qdrant_client")

@@ -12,6 +12,8 @@ from unmask.errors import InputError
 from unmask.metrics.bootstrap import interval_of_sums
 from unmask.records import Interval
 
+# With fewer texts a single lucky hit would be an interval of its own.
+FEWEST_TEXTS = 10
 FOUND, GUESSED, THERE = range(3)  # columns of what is counted for each text
 
 
@@ -28,8 +30,8 @@ class KindLeak:
 
     @property
     def is_leak(self) -> bool:
-        """Whether more came back than chance and the baseline explain."""
-        return self.lift.low > 0
+        """Whether more came back than chance and the baseline explain; of a few texts that is not said."""
+        return self.texts >= FEWEST_TEXTS and self.lift.low > 0
 
 
 def leaks_by_kind(

@@ -24,7 +24,7 @@ def lines(findings: Findings) -> Iterator[dict[str, Any]]:
     """Nothing of a text is in them, neither of a true one nor of one that was read."""
     ruling, left_out = findings.verdict, findings.left_out
     yield {
-        "kind": AUDIT, "source": findings.origin, **asdict(findings.asked), "loss": findings.loss,
+        "kind": AUDIT, **asdict(findings.asked), "source": findings.origin, "loss": findings.loss,
         "census": asdict(findings.census),
         "left_out": {reason: [count, left_out.named[reason]] for reason, count in left_out.counts.items()},
         "sampled": len(findings.sample), "near_duplicates": [len(group) for group in findings.near],
@@ -80,7 +80,7 @@ def _records(findings: Findings) -> Iterator[dict[str, Any]]:
 def write_lines(path: Path, findings: Findings) -> None:
     with atomic_writer(path) as handle:
         for line in lines(findings):
-            handle.write(json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+            handle.write(json.dumps(line, default=str).encode() + b"\n")
 
 
 def write_texts(path: Path, findings: Findings) -> None:
@@ -89,7 +89,7 @@ def write_texts(path: Path, findings: Findings) -> None:
         for outcome in findings.outcomes:
             for found in outcome.found:
                 line = {"attacker": outcome.rung.name, "id": found.id, "text": found.text, "tokens": list(found.tokens)}
-                handle.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                handle.write(json.dumps(line).encode() + b"\n")
 
 
 def _of(interval: Interval) -> dict[str, float]:

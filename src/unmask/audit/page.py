@@ -73,7 +73,7 @@ def page(findings: Findings, command: str, shows_text: bool = False) -> str:
 
 def write_page(path: Path, findings: Findings, command: str, shows_text: bool) -> None:
     with atomic_writer(path, mode=PRIVATE if shows_text else 0o644) as handle:
-        handle.write(page(findings, command, shows_text).encode())
+        handle.write(page(findings, command, shows_text).encode("utf-8", "replace"))
 
 
 def best_of(findings: Findings) -> Score | None:
@@ -88,8 +88,8 @@ def _first_screen(findings: Findings) -> str:
         sentence = (
             "The sampled vectors have no texts beside them, so how much of what was read is right is not known. "
             "Name the field that holds them with --texts-field."
-            if not findings.scored
-            else "No attacker could try; the table below says why."
+            if not any(findings.sample.texts or ())
+            else "No attacker could try, or no guess to compare them with was to be had; the table below says why."
         )
         return f'<section class="first"><p class="verdict">{escape(sentence)}</p></section>'
     leaks = [leak for leak in best.kinds if leak.is_leak]
@@ -223,9 +223,16 @@ def _method(findings: Findings, command: str) -> str:
     facts = [
         ["command", command], ["seed", str(findings.asked.seed)],
         ["unmask", f"{made.get('version')}, {made.get('commit')}"],
-        ["model", str(made.get("model_fingerprint"))[:12]], ["encoder", str(made.get("encoder"))],
+        ["model", str(made.get("model_fingerprint"))[:12]],
+        ["encoder", f"{made.get('encoder')}, {_agreement(findings)}"],
     ]  # fmt: skip
     return _section("How it was measured, and what it does not say", (), facts, METHOD)
+
+
+def _agreement(findings: Findings) -> str:
+    if findings.agreement is None:
+        return "not compared with the stored vectors: that these are its own is taken for granted"
+    return f"cosine {findings.agreement:.3f} with the stored vectors of some of the texts"
 
 
 def _section(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], before: str = "") -> str:

@@ -10,19 +10,26 @@ from dataclasses import dataclass
 
 from unmask.audit import checksums
 
-MONTHS = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
+MONTHS = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
+    r"nov(?:ember)?|dec(?:ember)?)\b\.?"
+)
 NAME = r"(?-i:(?:[A-Z]['-])?[A-Z][^\W\d_]+(?:['-][A-Z][^\W\d_]+)?)"
 TITLES = "mr|mrs|ms|miss|dr|prof|sir"
+NOBODY = "all|colleagues?|customers?|everyone|friends?|guests?|ladies|madam|members?|neighbou?rs?|parents?|team|users?"
 # Where there is no better detector: what illnesses, operations and drugs are commonly called.
 MEDICAL_ENDINGS = (
-    "itis|ectomy|otomy|oscopy|plasty|emia|aemia|opathy|algia|carcinoma|lymphoma|melanoma|cillin|statin|mycin|azepam|prazole|"
-    "sartan|oxetine|triptan|floxacin|cycline|mab|parin|phobia|plegia|sclerosis|thyroidism|insulin"
+    "itis|ectomy|otomy|oscopy|plasty|emia|aemia|opathy|algia|carcinoma|lymphoma|melanoma|cillin|statin|mycin|azepam|"
+    "prazole|sartan|oxetine|triptan|floxacin|cycline|mab|parin|phobia|plegia|sclerosis|thyroidism"
 )
 ILLNESSES = (
-    "asthma|cancer|diabetes|diabetic|epilepsy|hiv|aids|stroke|tumou?r|chemotherapy|dialysis|depression|schizophrenia|"
-    "dementia|alzheimer'?s|parkinson'?s|pregnan(?:t|cy)|miscarriage|biopsy|metformin|warfarin|ibuprofen|paracetamol|"
-    "aspirin|morphine|pneumonia|hypertension|influenza|covid|tuberculosis|malaria|migraine|psychosis|overdose"
+    "asthma|cancer|diabetes|diabetic|epilepsy|hiv|(?-i:AIDS)|tumou?r|chemotherapy|dialysis|schizophrenia|dementia|"
+    "alzheimer'?s|parkinson'?s|pregnan(?:t|cy)|miscarriage|biopsy|metformin|warfarin|ibuprofen|paracetamol|aspirin|"
+    "morphine|pneumonia|hypertension|influenza|covid|tuberculosis|malaria|migraine|psychosis|overdose|melanoma|lymphoma|"
+    "carcinoma|insulin|heparin|ana?emia|leuka?emia"
 )
+NO_ILLNESSES = ("academia", "bohemia", "nostalgia")
+SECRETS = "password|passwd|secret|token|api[ _-]?key"
 # Bits for each character, below which a long word is no key.
 LEAST_ENTROPY = 3.0
 
@@ -63,6 +70,14 @@ def _is_key(text: str) -> bool:
     return has_both and entropy >= LEAST_ENTROPY
 
 
+def _is_illness(text: str) -> bool:
+    return text.casefold() not in NO_ILLNESSES
+
+
+def _has_digit(text: str) -> bool:
+    return any(map(str.isdigit, text))
+
+
 def _is_address(text: str) -> bool:
     return all(int(part) < 256 for part in text.split("."))
 
@@ -81,7 +96,7 @@ DETECTORS = (
     _detector("national id", r"\b\d{3}[ -]\d{2}[ -]\d{4}\b", checksums.is_us_social_security),
     _detector("national id", r"\b\d{2} ?\d{3} ?\d{3} ?\d{3}\b", checksums.is_german_tax),
     _detector("national id", r"\b\d{4}[ -]?\d{4}[ -]?\d{4}\b", checksums.is_indian_aadhaar),
-    _detector("national id", r"\b\d{3}[ -]?\d{3}[ -]?\d{4}\b", checksums.is_uk_nhs),
+    _detector("national id", r"\bnhs\D{0,12}(?P<value>\d{3}[ -]?\d{3}[ -]?\d{4})\b", checksums.is_uk_nhs),
     _detector("national id", r"\b(?:[xyz][ -]?\d{7}|\d{2}\.?\d{3}\.?\d{3})[ -]?[a-z]\b", checksums.is_spanish_dni),
     _detector("national id", r"\b(?!bg|gb|nk|kn|tn|nt|zz)[a-ceghj-prtw-z][a-ceghj-nprtw-z] ?(?:\d{2} ?){3}[a-d]\b"),
     _detector("network address", r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])", _is_address),
@@ -90,11 +105,14 @@ DETECTORS = (
     _detector("date", rf"\b{MONTHS} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?\b"),
     _detector("account number", r"\b(?:account|acct|routing|aba|konto)\D{0,12}(?P<value>\d[\d -]{5,16}\d)\b"),
     _detector("phone number", r"(?<![\w.])(?:\+|00)\d{1,3}(?:[ .()/-]{0,2}\d){6,13}(?!\d)", _is_phone),
-    _detector("phone number", r"(?<![\w.])\(?0?\d{2,4}\)?(?:[ ./-]\d{2,4}){2,4}(?![\w])", _is_phone),
+    _detector(
+        "phone number", r"(?<![\w.])(?:\(\d{2,4}\)[ -]?|0\d{1,4}[ /-])\d{2,4}(?:[ ./-]\d{2,4}){1,3}(?!\w)", _is_phone
+    ),
+    _detector("phone number", r"(?<![\w.])\d{3}[ .-]\d{3}[ .-]\d{4}(?!\w)"),
     _detector("name", rf"\b(?:{TITLES})\b\.? (?P<value>{NAME}(?: {NAME}){{0,2}})"),
-    _detector("name", rf"\b(?:dear|name is) (?!(?:{TITLES})\b)(?P<value>{NAME}(?: {NAME}){{0,2}})"),
-    _detector("medical term", rf"\b(?:{ILLNESSES})\b|\b[a-z]{{3,20}}(?:{MEDICAL_ENDINGS})\b"),
-    _detector("key or token", r"\b(?:password|passwd|secret|token|api[ _-]?key)\W{1,4}(?P<value>[^\s,;]{6,})"),
+    _detector("name", rf"\b(?:dear|name is) (?!(?:{TITLES}|{NOBODY})\b)(?P<value>{NAME}(?: {NAME}){{0,2}})"),
+    _detector("medical term", rf"\b(?:{ILLNESSES})\b|\b[a-z]{{3,20}}(?:{MEDICAL_ENDINGS})\b", _is_illness),
+    _detector("key or token", rf"\b(?:{SECRETS})\s?(?:[:=]|is)\s?(?P<value>[^\s,;]{{6,}})", _has_digit),
     _detector("key or token", r"\b[A-Za-z0-9+/_-]{24,}={0,2}", _is_key),
 )
 KINDS = tuple(dict.fromkeys(detector.kind for detector in DETECTORS))

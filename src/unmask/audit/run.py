@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from unmask.audit.census import Census, Counting, near_duplicates
-from unmask.audit.rungs import BUDGETS, Attackers, Outcome, climb, rungs
+from unmask.audit.rungs import BUDGETS, STEPS, Attackers, Outcome, climb, rungs
 from unmask.audit.scores import Score, scores
 from unmask.audit.verdict import Verdict, verdict
 from unmask.benchmark.held_out import Progress, no_progress
 from unmask.benchmark.provenance import provenance
-from unmask.errors import VectorError
+from unmask.decoding import DecodeOptions
+from unmask.errors import InputError, UnmaskError, VectorError
+from unmask.metrics.vectors import cosine
 from unmask.vectorstores import open_vectors
 from unmask.vectorstores.base import LeftOut
 from unmask.vectorstores.sampling import draw_sample
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SAMPLE = 200
+COMPARED = 8  # texts that tell whether the encoder is the one
+SAME_ENCODER = 0.8  # a text that was stored with a heading or cut elsewhere is still nearer
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Asked:
     scale: str | None = None
     texts_field: str | None = None
     collection: str | None = None
+    needs_texts: bool = False  # whether an audit that cannot say how much leaks is of no use
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,19 @@ class Findings:
     outcomes: tuple[Outcome, ...]
     scored: tuple[Score, ...]  # none where there are no texts to compare with
     verdict: Verdict | None
+    agreement: float | None = None  # cosine of stored vectors with those that the encoder gives their texts
     made_with: dict[str, Any] = field(default_factory=dict)
+
+
+def agreement(inverter: Inverter, sample: VectorBatch) -> float | None:
+    """Cosine, in the median of some, of the stored vectors with those that the encoder gives their texts."""
+    places = [place for place, text in enumerate(sample.texts or ()) if text][:COMPARED]
+    try:
+        found = inverter.encoder().encode([(sample.texts or ())[place] or "" for place in places])
+    except UnmaskError as error:
+        log.warning("the stored vectors were not compared with the encoder's: %s", error)
+        return None
+    return float(np.median(cosine(found, sample.values[places])))
 
 
 def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress) -> Findings:
@@ -69,6 +88,11 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
             "--model one trained for your encoder, or train one: unmask prepare and unmask train with a recipe of "
             "`unmask recipes`"
         )
+    if asked.needs_texts and not source.has_texts:
+        raise InputError(
+            f"{source.origin} has no texts, without which it is not known how much leaks; name their field with "
+            "--texts-field, or drop --fail-over"
+        )
     left_out, counting = LeftOut(), Counting()
 
     def count(batch: VectorBatch) -> None:
@@ -76,10 +100,22 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         on_progress("reading", counting.count, max(source.count or 0, counting.count))
 
     sample = draw_sample(source, asked.sample, asked.seed, left_out, count)
-    ladder = rungs(asked.budgets)
-    attackers = Attackers(inverter, sample, may_ask_encoder=asked.may_ask_encoder)
-    outcomes = tuple(climb(attackers, ladder, on_progress))
     has_texts = sample.texts is not None and any(sample.texts)
+    if not has_texts and (asked.texts_field is not None or asked.needs_texts):
+        raise InputError(
+            f"none of the {len(sample)} sampled vectors of {source.origin} has a text; change --texts-field"
+        )
+    near = agreement(inverter, sample) if has_texts and asked.may_ask_encoder else None
+    if near is not None and near < SAME_ENCODER:
+        raise VectorError(
+            f"the stored vectors are not those that encoder '{inverter.encoder().name}' gives their texts (cosine "
+            f"{near:.2f}, expected {SAME_ENCODER:g} or more); pass --model one trained for your encoder, or ask unmask "
+            "doctor what differs (--no-encoder leaves this check out)"
+        )
+    ladder = rungs(asked.budgets)
+    options = DecodeOptions(steps=STEPS, seed=asked.seed)
+    attackers = Attackers(inverter, sample, options, asked.may_ask_encoder)
+    outcomes = tuple(climb(attackers, ladder, on_progress))
     scored = scores(outcomes, sample.texts or (), inverter.tokenizer, asked.seed) if has_texts else []
     return Findings(
         asked=asked,
@@ -89,6 +125,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         left_out=left_out,
         sample=sample,
         near=near_duplicates(sample.values),
+        agreement=near,
         outcomes=outcomes,
         scored=tuple(scored),
         verdict=verdict(scored, ladder),

@@ -12,7 +12,7 @@ from unmask.attacks.decoders import SEARCH
 from unmask.benchmark.held_out import Progress, no_progress
 from unmask.benchmark.lineup import ModelAttack
 from unmask.decoding import DEFAULT_DECODER, DecodeOptions
-from unmask.errors import EncoderError, UnmaskError
+from unmask.errors import UnmaskError
 from unmask.search import SearchOptions
 from unmask.search.options import ENCODER, SURROGATE
 
@@ -140,6 +140,6 @@ def _missing_encoder(attackers: Attackers) -> str | None:
         return "the encoder was not to be asked"
     try:
         attackers.inverter.encoder()
-    except EncoderError as error:
+    except UnmaskError as error:
         return str(error)
     return None

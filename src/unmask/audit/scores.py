@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from unmask.text.tokens import TextTokenizer
 
 METRICS = (token_accuracy, token_f1, exact_match, rouge_l)
+# Of a true text that are compared; nobody writes so many, and the longest common part takes their square.
+MOST_TOKENS = 1024
 LIFT = "token_f1_lift"
 # The metric by which one attacker counts as better than another.
 DECIDES = token_f1.__name__
@@ -47,7 +49,7 @@ def scores(
     if not places:
         raise InputError("none of the sampled vectors has a text, expected some; name the field with --texts-field")
     true = [texts[place] or "" for place in places]
-    true_ids = tokenizer.encode(true)
+    true_ids = [ids[:MOST_TOKENS] for ids in tokenizer.encode(true)]
     tried = [outcome for outcome in outcomes if outcome.left_out is None]
     read = {outcome.rung.name: [outcome.found[place] for place in places] for outcome in tried}
     rows = {

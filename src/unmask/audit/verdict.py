@@ -48,7 +48,8 @@ def verdict(scored: Sequence[Score], ladder: Sequence[Rung]) -> Verdict | None:
     has = next((rung.has for rung in ladder if rung.name == best.rung), best.rung)
     guess = max((score.metrics[DECIDES].value for score in scored if score.is_baseline), default=0.0)
     sentence = (
-        f"Who has {has} reads back {_share(words)} of the words of a text; a guess without its vector gets {guess:.0%}."
+        f"Who has {has} reads back {_share(words)} of the words of a text (token F1); a guess without its vector gets "
+        f"{guess:.0%}."
         if grade != "A"
         else f"Who has {has} reads back no more than a guess without the vectors gets ({guess:.0%} of the words)."
     )

@@ -11,6 +11,7 @@ import typer
 
 from unmask.cli.console import note, print_table, progress_bar, say
 from unmask.errors import InputError
+from unmask.files import check_writable
 
 if TYPE_CHECKING:
     from unmask.audit.run import Findings
@@ -35,7 +36,7 @@ def audit(
     source: Source,
     model: Model = "minilm",
     sample: Sample = 200,
-    seed: Annotated[int, typer.Option(help="Of the sample, the attacks and the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample, the attacks and the intervals.")] = 0,
     budget: Budget = None,
     no_encoder: NoEncoder = False,
     texts_field: Annotated[str | None, typer.Option(help="Field that holds the original texts.")] = None,
@@ -57,7 +58,7 @@ def audit(
 
         unmask audit notes.parquet --texts-field body
         unmask audit ./chroma_folder --collection notes --sample 100
-        unmask audit vectors.npy --no-encoder --fail-over 0.2
+        unmask audit notes.parquet --no-encoder --fail-over 0.2
 
     The exit code is 0 unless something fails, or more leaks than --fail-over allows.
     """
@@ -68,17 +69,13 @@ def audit(
     from unmask.audit.run import audit as run_audit
     from unmask.runtime import set_threads
 
-    for path in (html, jsonl, texts_out):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(
-                f"{path.parent} does not exist, expected a folder for {path.name}; make it, or name another"
-            )
+    check_outputs(source, [path for path in (html, jsonl, texts_out) if path is not None])
     set_threads(threads)
     inverter = Inverter.from_pretrained(model)
     budgets = {} if budget is None else {"budgets": tuple(sorted(budget))}
     asked = Asked(
         source, sample, seed, may_ask_encoder=not no_encoder, key=key, scale=scale, texts_field=texts_field,
-        collection=collection, **budgets,
+        collection=collection, needs_texts=fail_over is not None, **budgets,
     )  # fmt: skip
     with progress_bar("reading", None) as advance:
         stage, seen = "", 0
@@ -100,15 +97,33 @@ def audit(
         write_texts(texts_out, findings)
     show(findings)
     note(f"the report is {html}")
-    if fail_over is not None and findings.verdict is not None and findings.verdict.is_over(fail_over):
+    if fail_over is None:
+        return
+    if findings.verdict is None:
+        raise InputError("no attacker could try, so --fail-over has nothing to go by; the report says why")
+    if findings.verdict.is_over(fail_over):
         note(f"more leaks than --fail-over {fail_over:g} allows: {findings.verdict.leak.value:.3f}")
         raise typer.Exit(OVER)
+
+
+def check_outputs(source: str, paths: list[Path]) -> None:
+    """Complain before anything is computed about files that could not be written, or that are needed otherwise."""
+    for number, path in enumerate(paths):
+        check_writable(path)
+        if path.resolve() in [other.resolve() for other in paths[:number]]:
+            raise InputError(f"{path} is named for two outputs, expected one each; choose another")
+        place = Path(source)
+        if path.resolve() == place.resolve() or place.resolve() in path.resolve().parents:
+            raise InputError(f"{path} is the store that is audited, or lies in it; choose another place")
 
 
 def show(findings: Findings) -> None:
     ruling = findings.verdict
     if ruling is None:
-        say("no texts beside the vectors (--texts-field), so how much of what was read is right is not known")
+        say(
+            "how much of what was read is right is not known: there are no texts beside the vectors (--texts-field), or"
+        )
+        say("nothing to compare")
     else:
         say(f"grade {ruling.grade}: {ruling.meaning}")
         say(ruling.sentence)

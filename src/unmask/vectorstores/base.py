@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -153,6 +154,26 @@ def choose_collection(names: Sequence[str], usable: Sequence[str], asked: str | 
             f"{'name it with --collection' if usable else 'check that this is the store you mean'}: {listed}"
         )
     return usable[0]
+
+
+def address_of(place: str, port: int) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path of an address that holds no secret."""
+    try:
+        parts = urlsplit(place)
+        found = parts.scheme, parts.hostname or "localhost", parts.port or port, parts.path.strip("/")
+    except ValueError as error:
+        raise InputError(f"{place} is no address ({error}), expected SCHEME://HOST:PORT/COLLECTION; mend it") from error
+    if parts.username or parts.password:
+        raise InputError(
+            f"the address of {found[1]} holds a name or password, which would come into reports; leave it out, "
+            "docs/stores.md says where keys are taken from"
+        )
+    return found
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, short enough for a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def find_texts(names: Sequence[str], asked: str | None, origin: str) -> str | None:

@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from unmask.errors import InputError, MissingExtra
-from unmask.vectorstores.base import Fields, choose_collection
+from unmask.vectorstores.base import Fields, address_of, choose_collection, first_line
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource
 
@@ -29,9 +28,9 @@ class Chroma(RowSource):
             )
         asked = fields.collection
         if "://" in place:
-            address = urlsplit(place)
-            asked = asked or address.path.strip("/") or None
-            client = _client_of_server(address.hostname or "localhost", address.port or PORT, place)
+            _, host, port, path = address_of(place, PORT)
+            asked = asked or path or None
+            client = _client_of_server(host, port, place)
         else:
             client = self._client_of_folder(place)
         try:
@@ -53,6 +52,11 @@ class Chroma(RowSource):
         # The client writes into the folder that it opens, so it is given a copy.
         self._copy = tempfile.TemporaryDirectory(prefix="unmask-chroma-")
         try:
+            size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+            if size > shutil.disk_usage(self._copy.name).free:
+                raise OSError(
+                    f"{size:,} bytes are more than {self._copy.name} has room for; set TMPDIR to a larger place"
+                )
             copied = shutil.copytree(folder, Path(self._copy.name) / "store")
         except OSError as error:
             raise InputError(
@@ -64,7 +68,7 @@ class Chroma(RowSource):
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> InputError:
-        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        why = first_line(error)
         return InputError(f"{self.origin} cannot be read as a Chroma store ({why}); check it with Chroma's own client")
 
     def _rows(self, skip: int) -> Iterator[Row]:
@@ -103,7 +107,7 @@ def _client_of_server(host: str, port: int, place: str) -> Any:
         return chromadb.HttpClient(host=host, port=port, settings=settings)
     except Exception as error:
         raise InputError(
-            f"{place} does not answer as a Chroma server ({str(error)[:200]}); check host and port"
+            f"{place} does not answer as a Chroma server ({first_line(error)}); check host and port"
         ) from error
 
 

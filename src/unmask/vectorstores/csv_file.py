@@ -23,12 +23,11 @@ class CsvFile(RowSource):
         self.origin = path
         csv.field_size_limit(sys.maxsize)  # a vector of 3,072 numbers is a long cell
         with self._open(errors="replace") as handle:
-            head = "".join(itertools.islice(handle, 2))
-        first = head.splitlines()[0] if head.strip() else ""
+            first = next((line.rstrip("\r\n") for line in handle if line.strip()), "")
         # Vectors hold commas, so what parts the header's names is what parts the cells.
         self._separator = max(SEPARATORS, key=first.count)
         cells = next(csv.reader([first], delimiter=self._separator), [])
-        self._header = cells if any(_number(cell) is None for cell in cells) and not _is_vector(cells) else None
+        self._header = cells if _is_header(cells) else None
         names = self._header or []
         self._texts = find_texts(names, fields.texts, path)
         self._ids = next((name for name in ID_NAMES if name in names), None)
@@ -67,7 +66,8 @@ class CsvFile(RowSource):
         text = by_name.get(self._texts or "")
         if self._vectors is not None:
             return Row(name, by_name.get(self._vectors) or None, text)
-        others = [cell for column, cell in by_name.items() if column not in (self._ids, self._texts)]
+        # A column without a name is the index that a table was written with.
+        others = [cell for column, cell in by_name.items() if column not in (self._ids, self._texts, "")]
         return Row(name, _numbers(others), text)
 
 
@@ -80,6 +80,14 @@ def _number(cell: str) -> float | None:
 
 def _numbers(cells: list[str]) -> list[float | None]:
     return [_number(cell) for cell in cells]
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Names, or the numbers of the columns."""
+    counted = [cell for cell in cells if cell]
+    if len(counted) > 1 and counted == [str(number) for number in range(len(counted))]:
+        return True
+    return any(_number(cell) is None for cell in cells) and not _is_vector(cells)
 
 
 def _is_vector(cells: list[str]) -> bool:

@@ -7,8 +7,13 @@ from typing import Any
 
 from unmask.errors import InputError, MissingExtra
 from unmask.vectorstores.arrow import ArrowSource, is_list_of_numbers
-from unmask.vectorstores.base import Fields, choose_collection
+from unmask.vectorstores.base import Fields, choose_collection, first_line
 from unmask.vectorstores.numbers import Numbers
+
+# A file may hold what reads other files or asks the network; only its own tables are wanted.
+CLOSED = {
+    "enable_external_access": "false", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+}  # fmt: skip
 
 
 class DuckDbFile(ArrowSource):
@@ -20,28 +25,29 @@ class DuckDbFile(ArrowSource):
 
         self.origin, self._failure = path, duckdb.Error
         try:
-            self._connection = duckdb.connect(path, read_only=True)
-            names = [
-                f"{schema}.{name}" if schema != "main" else name
-                for schema, name in self._ask(
-                    "select table_schema, table_name from information_schema.tables order by 1, 2"
-                ).fetchall()
-            ]
+            self._connection = duckdb.connect(path, read_only=True, config=CLOSED)
+            tables = self._ask(
+                "select table_schema, table_name from information_schema.tables "
+                "where table_type = 'BASE TABLE' order by 1, 2"
+            ).fetchall()
+            named = {name if schema == "main" else f"{schema}.{name}": (schema, name) for schema, name in tables}
             schemas = {
-                name: self._ask(f"select * from {_quoted(name)} limit 0").to_arrow_table().schema for name in names
+                name: self._ask(f"select * from {_quoted(*parts)} limit 0").to_arrow_table().schema
+                for name, parts in named.items()
             }
+            usable = [name for name, schema in schemas.items() if any(is_list_of_numbers(f.type) for f in schema)]
+            chosen = choose_collection(list(named), usable, fields.collection, path, "table")
+            self._table = _quoted(*named[chosen])
+            ((count,),) = self._ask(f"select count(*) from {self._table}").fetchall()
         except duckdb.Error as error:
             raise self._damaged(error) from error
-        usable = [name for name, schema in schemas.items() if any(is_list_of_numbers(field.type) for field in schema)]
-        self._table = choose_collection(names, usable, fields.collection, path, "table")
-        ((count,),) = self._ask(f"select count(*) from {_quoted(self._table)}").fetchall()
-        super().__init__(f"{path}[{self._table}]", fields, numbers, schemas[self._table], count)
+        super().__init__(f"{path}[{chosen}]", fields, numbers, schemas[chosen], count)
 
     def _ask(self, query: str) -> Any:
         return self._connection.cursor().sql(query)
 
     def _damaged(self, error: Exception) -> InputError:
-        why = str(error).splitlines()[0]
+        why = first_line(error)
         return InputError(
             f"{self.origin} cannot be read as a DuckDB file ({why}); close what writes it, or copy it again"
         )
@@ -49,7 +55,7 @@ class DuckDbFile(ArrowSource):
     def _record_batches(self, columns: list[str], batch_size: int, skip: int) -> Iterator[tuple[int, Any]]:
         listed, row = ", ".join(_quoted(name) for name in columns), skip
         try:
-            found = self._ask(f"select {listed} from {_quoted(self._table)} offset {skip}")
+            found = self._ask(f"select {listed} from {self._table} offset {skip}")
             for batch in found.to_arrow_reader(batch_size):
                 yield row, batch
                 row += batch.num_rows
@@ -57,5 +63,5 @@ class DuckDbFile(ArrowSource):
             raise self._damaged(error) from error
 
 
-def _quoted(name: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+def _quoted(*parts: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

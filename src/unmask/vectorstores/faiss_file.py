@@ -67,7 +67,7 @@ def _ids_of(faiss: Any, index: Any, number: int) -> np.ndarray:
 
 
 def _unreadable(path: str, error: Exception) -> InputError:
-    why = str(error).strip().splitlines()[-1][:200]
+    why = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
     return InputError(
         f"{path} cannot be read as a FAISS index of vectors ({why}); copy it again, or export its vectors"
     )

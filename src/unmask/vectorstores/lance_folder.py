@@ -8,7 +8,7 @@ from typing import Any
 
 from unmask.errors import InputError, MissingExtra
 from unmask.vectorstores.arrow import ArrowSource
-from unmask.vectorstores.base import Fields, choose_collection
+from unmask.vectorstores.base import Fields, choose_collection, first_line
 from unmask.vectorstores.numbers import Numbers
 
 SUFFIX = ".lance"
@@ -34,7 +34,7 @@ class LanceFolder(ArrowSource):
         super().__init__(f"{folder}[{name}]", fields, numbers, schema, count)
 
     def _damaged(self, error: Exception) -> InputError:
-        why = str(error).splitlines()[0][:200]
+        why = first_line(error)
         return InputError(f"{self.origin} cannot be read as a LanceDB table ({why}); copy the folder again")
 
     def _record_batches(self, columns: list[str], batch_size: int, skip: int) -> Iterator[tuple[int, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import pickle
@@ -10,16 +11,17 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from unmask.errors import InputError, MissingExtra
-from unmask.vectorstores.base import Fields, choose_collection, find_texts
+from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line
 from unmask.vectorstores.numbers import Numbers
-from unmask.vectorstores.rows import Row, RowSource
+from unmask.vectorstores.rows import LOOKED_AT, Row, RowSource
+from unmask.vectorstores.sqlite_reading import ask
 
 PAGE = 500
 PORT = 6333
 KEY_VARIABLE = "QDRANT_API_KEY"
+MODELS = "qdrant_client.http.models.models"
 META, STORED = "meta.json", "storage.sqlite"
 
 
@@ -28,13 +30,17 @@ class QdrantSource(RowSource):
 
     def __init__(self, origin: str, fields: Fields, numbers: Numbers, count: int | None) -> None:
         self.origin, self._key = origin, fields.vectors
-        first = next(self._points(0), None)
-        if first is None:
+        first = list(itertools.islice(self._points(0), LOOKED_AT))
+        if not first:
             raise InputError(f"{origin} holds no points, expected at least one; check the collection")
-        payload = first[2] or {}
-        words = [name for name, value in payload.items() if isinstance(value, str)]
-        # A field may be missing in the first point and be there in others.
-        self._text = fields.texts if fields.texts in payload else find_texts(words, fields.texts, origin)
+        named = {name: None for _, vector, _ in first if isinstance(vector, dict) for name in vector}
+        if self._key is not None and self._key not in named:
+            listed = ", ".join(named) or "one without a name"
+            raise InputError(f"{origin} has no vector '{self._key}', it has: {listed}; change --key")
+        # A field may be missing in one point and be there in others.
+        payloads = [payload for _, _, payload in first if isinstance(payload, dict)]
+        words = {name: None for payload in payloads for name, value in payload.items() if isinstance(value, str)}
+        self._text = find_texts(list(words), fields.texts, origin)
         super().__init__(origin, numbers, count, True, self._text is not None)
 
     def _points(self, skip: int) -> Iterator[tuple[Any, Any, dict[str, Any] | None]]:
@@ -43,17 +49,14 @@ class QdrantSource(RowSource):
 
     def _rows(self, skip: int) -> Iterator[Row]:
         for name, vector, payload in self._points(skip):
-            text = (payload or {}).get(getattr(self, "_text", None) or "")
+            text = payload.get(self._text or "") if isinstance(payload, dict) else None
             yield Row(str(name), self._chosen(vector), text if isinstance(text, str) else None)
 
     def _chosen(self, vector: Any) -> Any:
         if not isinstance(vector, dict):
             return vector
         if self._key is not None:
-            if self._key not in vector:
-                listed = ", ".join(vector) or "none"
-                raise InputError(f"{self.origin} has no vector '{self._key}', it has: {listed}; change --key")
-            return vector[self._key]
+            return vector.get(self._key)
         if len(vector) > 1:
             raise InputError(
                 f"{self.origin} has {len(vector)} vectors for each point; name one with --key: {', '.join(vector)}"
@@ -68,13 +71,12 @@ class QdrantServer(QdrantSource):
         except ImportError as error:
             raise MissingExtra(f"{place} is a Qdrant server: reading it", "qdrant") from error
 
-        address = urlsplit(place)
+        scheme, host, port, path = address_of(place, PORT)
         self.origin = place
-        secure = address.scheme.endswith("s")
-        url = f"{'https' if secure else 'http'}://{address.hostname or 'localhost'}:{address.port or PORT}"
+        url = f"{'https' if scheme.endswith('s') else 'http'}://{host}:{port}"
         self._client = QdrantClient(url=url, api_key=os.environ.get(KEY_VARIABLE), check_compatibility=False)
         names = sorted(found.name for found in self._asked("get_collections").collections)
-        asked = fields.collection or address.path.strip("/") or None
+        asked = fields.collection or path or None
         self._name = choose_collection(names, names, asked, place, "collection")
         count = self._asked("count", collection_name=self._name).count
         super().__init__(place, fields, numbers, count)
@@ -84,7 +86,7 @@ class QdrantServer(QdrantSource):
             return getattr(self._client, what)(**given)
         except Exception as error:  # the client raises errors of several libraries
             raise InputError(
-                f"{self.origin} does not answer as a Qdrant server ({str(error).splitlines()[0][:200]}); check host, "
+                f"{self.origin} does not answer as a Qdrant server ({first_line(error)}); check host, "
                 f"port and {KEY_VARIABLE}"
             ) from error
 
@@ -118,35 +120,36 @@ class QdrantFolder(QdrantSource):
 
     def _asked(self, query: str) -> Iterator[Any]:
         try:
-            with sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True) as connection:
-                yield from connection.execute(query)
-        except sqlite3.Error as error:
+            yield from ask(self._file, query)
+        except (sqlite3.Error, OSError) as error:
             raise InputError(
                 f"{self._file} cannot be read as Qdrant's points ({error}); copy the folder again"
             ) from error
 
     def _points(self, skip: int) -> Iterator[tuple[Any, Any, dict[str, Any] | None]]:
         for (data,) in self._asked(f"select point from points order by rowid limit -1 offset {skip}"):
-            held = _Inert(io.BytesIO(data)).read(self.origin)
+            held = _Inert(data).read(self.origin)
             yield held.get("id"), held.get("vector"), held.get("payload")
-
-
-class _Point:
-    """Stands for the client's own class, of which only the values are wanted."""
 
 
 class _Inert(pickle.Unpickler):
     """Reads plain values and points, and can call nothing: every other name is refused before it is looked up."""
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
+        # Stands for the client's own classes, of which only the values are wanted; a new one for each point, since a
+        # pickle may set what a class has.
+        self._inert = type("Inert", (), {})
+
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("qdrant_client.http.models.models", "PointStruct"):
-            return _Point
+        if module == MODELS and name in ("PointStruct", "SparseVector"):
+            return self._inert
         raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of a point")
 
     def read(self, origin: str) -> dict[str, Any]:
         try:
             held = self.load().__dict__
-            return held.get("__dict__", held)  # type: ignore[no-any-return]
+            return dict(held.get("__dict__", held))
         except Exception as error:
             raise InputError(
                 f"{origin} holds a point that is not as Qdrant writes them ({error}); it was not read"

@@ -16,8 +16,10 @@ from unmask.vectorstores.base import ID_NAMES, Fields, choose_collection, find_t
 from unmask.vectorstores.json_lines import VECTOR_KEYS
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource
+from unmask.vectorstores.sqlite_reading import ask
 
 VIRTUAL = re.compile(r"create\s+virtual\s+table\s.*?using\s+vec0\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
+OTHER_VIRTUAL = re.compile(r"create\s+virtual\s", re.IGNORECASE)
 VECTOR = re.compile(r"^\s*[\"`\[]?(\w+)[\"`\]]?\s+(float|int8|bit)\w*\s*\[\s*(\d+)\s*\]", re.IGNORECASE)
 AUXILIARY = re.compile(r"^\s*\+\s*[\"`\[]?(\w+)", re.IGNORECASE)
 OWN_KEY = re.compile(r"^\s*[\"`\[]?(\w+)[\"`\]]?\s+(text|integer)\s+primary\s+key", re.IGNORECASE)
@@ -27,7 +29,11 @@ STORED: dict[str, np.dtype[Any]] = {"float": np.dtype("<f4"), "int8": np.dtype("
 class SqliteFile(RowSource):
     def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
         self.origin, self._path = path, path
-        created = dict(self._ask("select name, sql from sqlite_master where type = 'table' and sql is not null"))
+        created = {
+            name: sql
+            for name, sql in self._ask("select name, sql from sqlite_master where type = 'table' and sql is not null")
+            if VIRTUAL.search(sql) or not OTHER_VIRTUAL.match(sql)  # which only their own extension can read
+        }
         virtual = {name: found[1] for name, sql in created.items() if (found := VIRTUAL.search(sql))}
         shadows = tuple(f"{name}_" for name in virtual)
         plain = {
@@ -46,12 +52,8 @@ class SqliteFile(RowSource):
 
     def _ask(self, query: str, *values: Any) -> Iterator[Any]:
         try:
-            connection = sqlite3.connect(f"{Path(self._path).absolute().as_uri()}?mode=ro", uri=True)
-            try:
-                yield from connection.execute(query, values)
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
+            yield from ask(Path(self._path), query, *values)
+        except (sqlite3.Error, OSError) as error:
             raise InputError(
                 f"{self._path} cannot be read as a SQLite file ({error}); close what writes it, or copy it again"
             ) from error
