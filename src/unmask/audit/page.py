@@ -38,7 +38,7 @@ h1 { font-size: 1.3rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 .figures small { display: block; font-size: .9rem; color: var(--quiet); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { overflow-wrap: anywhere; } .quiet { color: var(--quiet); } code { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; } .quiet { color: var(--quiet); } code { overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
 svg .bar { fill: var(--bar); } svg .guess { fill: var(--guess); } svg line { stroke: var(--ink); stroke-width: 2; }
 """
