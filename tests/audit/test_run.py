@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,36 @@ def test_the_page_asks_for_nothing_and_escapes_what_it_shows(findings: Findings,
     assert "ann.lee" not in hidden and "--show-text" in hidden and "n3" in hidden
     write_page(tmp_path / "shown.html", findings, "x", True)
     assert stat.S_IMODE((tmp_path / "shown.html").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_browser_shows_it_without_asking_for_anything(
+    findings: Findings, tmp_path: Path, width: int, scheme: str
+) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    write_page(tmp_path / "r.html", findings, "unmask audit x", True)
+    asked, complaints = list[str](), list[str]()
+    with playwright.sync_playwright() as started:
+        window = started.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        for without_policy in (False, True):  # axe brings a script of its own
+            context = window.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=without_policy
+            )
+            shown = context.new_page()
+            shown.on("request", lambda request: asked.append(request.url))
+            shown.on("console", lambda message: complaints.append(message.text))
+            shown.goto((tmp_path / "r.html").as_uri())
+            assert shown.evaluate("document.documentElement.scrollWidth") <= width
+            assert "<script>alert(1)</script>" in shown.inner_text("main")
+        found = axe.Axe().run(shown).response["violations"]
+        window.close()
+    assert [(one["id"], one["impact"]) for one in found if one["impact"] in ("serious", "critical")] == []
+    assert asked == [(tmp_path / "r.html").as_uri()] * 2 and complaints == []
 
 
 def test_without_texts_nothing_is_claimed(tmp_path: Path, inverter: Inverter, vectors: np.ndarray) -> None:
