@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from unmask.attacks.inverter import Inverter
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -88,3 +92,13 @@ class WordsAtPlaces:
 def words() -> type[WordsAtPlaces]:
     """An encoder for that model."""
     return WordsAtPlaces
+
+
+@pytest.fixture
+def inverter(checkpoint: Path, words: type[WordsAtPlaces]) -> Inverter:
+    """That model with that encoder."""
+    from unmask.attacks.inverter import Inverter
+
+    found = Inverter.from_pretrained(checkpoint)
+    found._encoder = words()
+    return found

@@ -31,13 +31,6 @@ def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def inverter(checkpoint: Path, words: type) -> Inverter:
-    found = Inverter.from_pretrained(checkpoint)
-    found._encoder = words()
-    return found
-
-
-@pytest.fixture
 def store(tmp_path: Path, inverter: Inverter, vectors: np.ndarray) -> Path:
     """A store in which the blind attacker reads half of the texts."""
     read = [row.text for row in inverter.invert(vectors, steps=8)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +15,9 @@ from unmask.records import Reconstruction, VectorBatch
 
 
 @pytest.fixture
-def inverter(checkpoint: Path, words: type) -> Inverter:
-    found = Inverter.from_pretrained(checkpoint)
-    found._encoder = words()
-    found.denoiser.vector.mean.add_(0.1)  # as trained ones have it: the null vector is no zero vector
-    return found
+def inverter(inverter: Inverter) -> Inverter:
+    inverter.denoiser.vector.mean.add_(0.1)  # as trained ones have it: the null vector is no zero vector
+    return inverter
 
 
 @pytest.fixture

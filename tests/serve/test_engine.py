@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,13 +18,6 @@ from unmask.records import DecodeStep
 from unmask.search import SearchOptions
 from unmask.serve.engine import BUSY, FEW, LATE, STOPPING, Engine, Limits
 from unmask.serve.jobs import Asked, Job, ServerError
-
-
-@pytest.fixture
-def inverter(checkpoint: Path, words: type) -> Inverter:
-    found = Inverter.from_pretrained(checkpoint)
-    found._encoder = words()
-    return found
 
 
 @pytest.fixture

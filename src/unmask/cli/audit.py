@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unmask.cli.console import note, print_table, progress_bar, say
+from unmask.cli.console import note, print_table, say
+from unmask.cli.evaluate import Stages
 from unmask.errors import InputError
 from unmask.files import check_writable
 
@@ -77,18 +78,8 @@ def audit(
         source, sample, seed, may_ask_encoder=not no_encoder, key=key, scale=scale, texts_field=texts_field,
         collection=collection, needs_texts=fail_over is not None, **budgets,
     )  # fmt: skip
-    with progress_bar("reading", None) as advance:
-        stage, seen = "", 0
-
-        def on_progress(what: str, done: int, of: int) -> None:
-            nonlocal stage, seen
-            if what != stage:
-                advance(-seen, total=of, description=what)
-                stage, seen = what, 0
-            advance(done - seen, total=of)
-            seen = done
-
-        findings = run_audit(asked, inverter, on_progress)
+    with Stages() as stages:
+        findings = run_audit(asked, inverter, stages)
     command = shlex.join(["unmask", *sys.argv[1:]])
     write_page(html, findings, command, show_text)
     if jsonl is not None:

@@ -13,9 +13,7 @@ import numpy as np
 from unmask.errors import InputError, VectorError
 from unmask.vectorstores.base import ID_NAMES, Fields, LeftOut, Piece, VectorSource, find_texts
 from unmask.vectorstores.numbers import Numbers
-from unmask.vectorstores.rows import LOOKED_AT, SINGLE, NoVector, as_vector
-
-NULL = "null in place of a vector"
+from unmask.vectorstores.rows import LOOKED_AT, NULL, SINGLE, NoVector, as_vector, of_length
 
 
 class ArrowSource(VectorSource):
@@ -102,10 +100,10 @@ class ArrowSource(VectorSource):
             return dict(self._faults_one_by_one(column))
         is_null = np.asarray(column.is_null())  # (rows,)
         lengths = np.full(len(column), self._columns)
-        if hasattr(column.type, "list_size") is False:
+        if not hasattr(column.type, "list_size"):
             lengths = np.asarray(column.value_lengths().fill_null(-1))
         wrong = np.flatnonzero((lengths != self._columns) | is_null)
-        return {int(row): NULL if is_null[row] else self._of_length(int(lengths[row])) for row in wrong}
+        return {int(row): NULL if is_null[row] else of_length(int(lengths[row]), self._columns) for row in wrong}
 
     def _faults_one_by_one(self, column: Any) -> Iterator[tuple[int, str]]:
         for row, value in enumerate(column):
@@ -115,10 +113,7 @@ class ArrowSource(VectorSource):
                 yield row, error.reason
                 continue
             if found != self._columns:
-                yield row, self._of_length(found)
-
-    def _of_length(self, found: int) -> str:
-        return f"{found} numbers where most have {self._columns}"
+                yield row, of_length(found, self._columns)
 
     def _values(self, column: Any) -> np.ndarray:
         """(rows, columns) of rows without a fault."""

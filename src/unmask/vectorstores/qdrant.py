@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import sqlite3
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,9 @@ class QdrantSource(RowSource):
         self._text = find_texts(list(words), fields.texts, origin)
         super().__init__(origin, numbers, count, True, self._text is not None)
 
+    @abstractmethod
     def _points(self, skip: int) -> Iterator[tuple[Any, Any, dict[str, Any] | None]]:
         """Id, vector or vectors by name, payload."""
-        raise NotImplementedError
 
     def _rows(self, skip: int) -> Iterator[Row]:
         for name, vector, payload in self._points(skip):

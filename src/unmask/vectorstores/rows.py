@@ -23,6 +23,14 @@ LOOKED_AT = 64
 HALF, SINGLE = np.dtype("<f2"), np.dtype("<f4")
 
 
+NULL = "null in place of a vector"
+
+
+def of_length(found: int, usual: int) -> str:
+    """Why a row of so many numbers is none of the others' kind."""
+    return f"{found} numbers where most have {usual}"
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of a source."""
@@ -43,7 +51,7 @@ class NoVector(VectorError):
 def as_vector(value: Any) -> np.ndarray:
     """(dimension,) from whatever a store holds a vector as; integers stay integers."""
     if value is None:
-        raise NoVector("null in place of a vector")
+        raise NoVector(NULL)
     if isinstance(value, str):
         return _from_text(value.strip())
     if isinstance(value, bytes | bytearray | memoryview):
@@ -136,5 +144,5 @@ class RowSource(VectorSource):
     def _vector(self, row: Row) -> np.ndarray:
         vector = as_vector(row.value)
         if len(vector) != self._columns:
-            raise NoVector(f"{len(vector)} numbers where most have {self._columns}")
+            raise NoVector(of_length(len(vector), self._columns))
         return vector
