@@ -16,7 +16,7 @@ from unmask.attacks.inverter import Inverter
 from unmask.decoding import DecodeOptions
 from unmask.records import DecodeStep
 from unmask.search import SearchOptions
-from unmask.serve.engine import BUSY, FEW, LATE, STOPPING, Engine, Limits
+from unmask.serve.engine import BUSY, FEW, LATE, STEPS_OF_FEW, STOPPING, Engine, Limits
 from unmask.serve.jobs import Asked, Job, ServerError
 
 
@@ -51,11 +51,13 @@ class Slow:
     """Lets a model take one step at a time, when it is told to."""
 
     def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.may_go = threading.Semaphore(0)
+        self.may_go, self.waits = threading.Semaphore(0), threading.Event()
         advance = engine._advance
 
         def wait_first(group) -> None:
+            self.waits.set()
             self.may_go.acquire()
+            self.waits.clear()
             advance(group)
 
         monkeypatch.setattr(engine, "_advance", wait_first)
@@ -105,21 +107,24 @@ def test_one_that_comes_later_joins_at_the_next_step(
     asyncio.run(ask())
 
 
-def test_few_beside_many_wait_one_step_more_and_no_longer(
+def test_few_beside_many_wait_for_more_and_no_longer_than_that(
     inverter: Inverter, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(inverter, Limits(rows=32))
     slow, many = Slow(engine, monkeypatch), vectors[: FEW + 1]
 
     async def ask() -> None:
-        first = submit(engine, asked(many, "confidence")).steps()
+        first = submit(engine, asked(many, "confidence", steps=8)).steps()
         slow.go()
         await anext(first)
-        later = submit(engine, asked(vectors[:1], "confidence")).steps()
-        slow.go(3)
-        assert (await anext(later)).step == 1
-        seen = [await anext(first), await anext(first)]
-        assert [step.step for step in seen] == [2, 3] and engine.active == 2
+        await asyncio.to_thread(slow.waits.wait)  # who comes now has missed the second step
+        job = submit(engine, asked(vectors[:1], "confidence", steps=8))
+        later = job.steps()
+        slow.go(1 + STEPS_OF_FEW)
+        seen = [(await anext(first)).step for _ in range(1 + STEPS_OF_FEW)]
+        assert seen[-1] == 2 + STEPS_OF_FEW and job.taken == 0
+        slow.go()
+        assert (await anext(later)).step == 1 and engine.active == 2
         slow.go(100)
         await first.aclose()
         await later.aclose()
@@ -244,6 +249,44 @@ def test_an_error_ends_its_own_request_and_no_other(
         assert await all_steps(submit(engine, asked(vectors[:2], "euler")))
 
     asyncio.run(ask())
+
+
+def test_a_search_that_nobody_could_join_is_not_gone_on_with(
+    engine: Engine, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unmask.search.loop import Search
+
+    async def ask() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Search, "_begin", lambda *_: 1 / 0)
+            with pytest.raises(ServerError, match="something went wrong"):
+                await all_steps(submit(engine, asked(vectors[:2], SEARCH)))
+        found = await all_steps(submit(engine, asked(vectors[:1], SEARCH)))
+        assert found[-1].tokens.shape[0] == 1 and engine.active == 0
+
+    asyncio.run(ask())
+
+
+def test_who_still_waits_for_other_work_when_the_server_stops_is_told(
+    engine: Engine, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(engine, monkeypatch)
+
+    async def ask() -> None:
+        job = submit(engine, asked(vectors[:2], "confidence"))
+        await asyncio.to_thread(slow.waits.wait)
+        left = engine.call(lambda: 1)
+        await asyncio.to_thread(engine.stop, 0.1)
+        with pytest.raises(ServerError, match="stopped before") as told:
+            left.result(5)
+        assert told.value.status == STOPPING
+        with pytest.raises(ServerError, match="stopped before"):
+            await all_steps(job)
+
+    try:
+        asyncio.run(ask())
+    finally:
+        slow.go(100)
 
 
 def test_other_work_with_the_model_is_done_between_steps(engine: Engine) -> None:

@@ -82,8 +82,8 @@ class Decoding:
         if self.state is None or self.condition is None:
             self.state, self.condition = state, condition
         else:
-            self.state = self.state.extend(state)
-            self.condition = Condition.concatenate([self.condition, condition])
+            both = Condition.concatenate([self.condition, condition])  # first: where it fails nobody has joined
+            self.state, self.condition = self.state.extend(state), both
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only; `rows` is an index tensor."""

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
-# To join takes a look at the whole token table, for one as for many: so many times fewer than run wait one step more.
-FEW = 8
+# To join takes a look at the whole token table, for one as for many, and that is most of what a step takes: while
+# fewer than one to so many that run have come, they wait for more, but so many steps at most.
+FEW, STEPS_OF_FEW = 4, 2
 BUSY, LATE, STOPPING, BROKEN = 429, 504, 503, 500
 
 
@@ -64,7 +65,7 @@ class Engine:
         self._groups: dict[Hashable, list[Group]] = {}
         self._changed = threading.Condition()
         self._is_stopping = False
-        self._made_wait = False  # whether those that came were put off at the last step
+        self._made_wait = 0  # steps that those that came have been put off
         self._thread = threading.Thread(target=self._work, name="unmask-engine", daemon=True)
         self._thread.start()
 
@@ -74,8 +75,7 @@ class Engine:
 
     @property
     def active(self) -> int:
-        running = sum(len(group.jobs) for groups in list(self._groups.values()) for group in groups)
-        return running + len(self._joining)
+        return len({*self._running(), *self._joining})  # who has just joined is in both
 
     def submit(self, job: Job) -> None:
         """Let a job wait for its turn, or say why it may not."""
@@ -108,16 +108,25 @@ class Engine:
             self._is_stopping = True
             self._changed.notify()
         self._thread.join(patience)
-        for job in self._all_jobs():
-            job.tell(ServerError(STOPPING, "the server stopped before this was done; ask again when it is back", 5))
+        why = ServerError(STOPPING, "the server stopped before this was done; ask again when it is back", 5)
+        with self._changed:
+            left, calls = self._all_jobs(), list(self._calls)
+            self._calls.clear()
+        for job in left:
+            job.tell(why)
+        for _, done in calls:
+            if done.set_running_or_notify_cancel():
+                done.set_exception(why)
 
     def _seconds_to_wait(self) -> int:
         a_request = self.counts.seconds / max(self.counts.requests - len(self._waiting), 1)
         return max(1, min(60, round(a_request * len(self._waiting) / 2)))
 
+    def _running(self) -> list[Job]:
+        return [job for groups in list(self._groups.values()) for group in list(groups) for job in list(group.jobs)]
+
     def _all_jobs(self) -> list[Job]:
-        running = [job for groups in self._groups.values() for group in groups for job in group.jobs]
-        return [*running, *self._joining, *self._waiting]
+        return [*self._running(), *self._joining, *self._waiting]
 
     def _work(self) -> None:
         while True:
@@ -130,17 +139,21 @@ class Engine:
             try:
                 self._turn()
             except Exception as error:  # a mistake of ours must not end the thread that all requests wait for
-                for job in self._all_jobs():
+                with self._changed:
+                    left = self._all_jobs()
+                    self._waiting.clear()
+                for job in left:
                     self._fail(job, error)
-                self._waiting.clear()
                 self._groups.clear()
             self.counts.seconds += time.perf_counter() - began
 
     def _turn(self) -> None:
         self._answer_calls()
         self._send_away()
-        self._made_wait = not self._made_wait and self._are_few()
-        if not self._made_wait:
+        if self._made_wait < STEPS_OF_FEW and self._are_few():
+            self._made_wait += 1
+        else:
+            self._made_wait = 0
             self._admit()
         for kind, groups in list(self._groups.items()):
             for group in groups:
@@ -152,7 +165,10 @@ class Engine:
 
     def _answer_calls(self) -> None:
         for _ in range(len(self._calls)):
-            work, done = self._calls.popleft()
+            with self._changed:
+                if not self._calls:
+                    return  # the server stopped meanwhile
+                work, done = self._calls.popleft()
             if not done.set_running_or_notify_cancel():
                 continue
             try:

@@ -124,10 +124,11 @@ class SearchGroup:
         self._search = inverter.new_search(asked.search, asked.options)
         self._targets: dict[Job, list[Target]] = {}
         self._shown: dict[Job, np.ndarray] = {}  # what each job saw last, (rows, length)
+        self._is_whole = True  # until somebody joined by half
 
     @property
     def is_open(self) -> bool:
-        return len(self._search.targets) < MOST_SEARCHED
+        return self._is_whole and len(self._search.targets) < MOST_SEARCHED
 
     @property
     def rows(self) -> int:
@@ -135,7 +136,13 @@ class SearchGroup:
 
     def join(self, jobs: Sequence[Job]) -> None:
         start, denoiser = len(self._search.targets), self._search.denoiser
-        self._search.join(*together(jobs))
+        try:
+            self._search.join(*together(jobs))
+        except Exception:
+            self._is_whole = False
+            for target in self._search.targets[start:]:
+                target.is_done = True
+            raise
         for job in jobs:
             self._targets[job] = self._search.targets[start : start + job.rows]
             self._shown[job] = np.full((job.rows, denoiser.length), denoiser.mask_id, dtype=np.int64)
