@@ -119,6 +119,19 @@ def test_a_constant_dimension_does_not_divide_by_zero() -> None:
     assert torch.isfinite(denoiser.standardise(torch.zeros(1, DIMENSION))).all()
 
 
+def test_noise_in_a_number_that_never_varied_is_not_made_larger() -> None:
+    denoiser = make("paper")
+    spread = torch.ones(DIMENSION)
+    spread[2] = 0
+    denoiser.set_vector_statistics(torch.zeros(DIMENSION), spread)
+    vectors = torch.randn(ROWS, DIMENSION)
+    vectors[:, 2] = 0
+    clean, noisy = denoiser.standardise(vectors), vectors.clone()
+    noisy[:, 2] = 1e-3
+    assert torch.equal(denoiser.standardise(noisy), clean)
+    assert torch.equal(clean, vectors)
+
+
 def test_a_wrong_dimension_is_named() -> None:
     with pytest.raises(VectorError, match=r"expects 6-d vectors, got shape \(2, 7\)"):
         make("paper").condition(torch.zeros(2, 7))

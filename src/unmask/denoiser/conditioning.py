@@ -49,6 +49,10 @@ class Condition:
         return Condition(**{n: None if column[0] is None else torch.cat(column) for n, column in columns.items()})
 
 
+# A dimension whose spread is less than this share of the median one says nothing: some encoders have such.
+CONSTANT = 1e-3
+
+
 class VectorProjection(nn.Module):
     """c = W2 · GELU(W1 · e + b1) + b2 on the standardised vector; a learned vector stands for "no vector"."""
 
@@ -65,6 +69,9 @@ class VectorProjection(nn.Module):
 
     def standardise(self, vectors: torch.Tensor, is_null: torch.Tensor | None) -> torch.Tensor:
         standard = (vectors - self.mean) / self.spread  # (batch, dimension)
+        # Divided by the spread of a number that never varied, the least noise in it would drown all the others.
+        never_varied = self.spread < CONSTANT * self.spread.median()  # (dimension,)
+        standard = standard.masked_fill(never_varied & (standard.abs() > 1), 0.0)
         if is_null is not None:
             standard = torch.where(is_null[:, None], self.null_vector, standard)
         return standard
