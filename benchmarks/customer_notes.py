@@ -1,6 +1,6 @@
 """A small store of invented customer notes, to try `unmask audit` on.
 
-    python benchmarks/customer_notes.py FOLDER [--count 60] [--seed 0]
+    python benchmarks/customer_notes.py FOLDER [--count 1200] [--seed 0]
 
 Writes a LanceDB table `notes` (id, text, vector) into FOLDER with the bundled encoder; needs unmask[lancedb]. Nobody in
 it exists: names are drawn from a list, addresses end in example.com, phone numbers are from ranges kept for fiction.
@@ -64,7 +64,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--count", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     texts = notes(arguments.count, arguments.seed)

@@ -17,9 +17,10 @@ from unmask.attacks.inverter import Inverter
 from unmask.audit.lines import lines, write_lines, write_texts
 from unmask.audit.page import page, write_page
 from unmask.audit.run import Asked, Findings, agreement, audit
+from unmask.audit.rungs import Rung, rungs
 from unmask.cli.main import app
 from unmask.errors import VectorError
-from unmask.records import VectorBatch
+from unmask.records import Reconstruction, VectorBatch
 
 SECRET = "<script>alert(1)</script> mail ann.lee@example.com & word1 word2"
 
@@ -72,7 +73,8 @@ def test_the_same_seed_finds_the_same_and_a_sample_is_smaller(store: Path, inver
 def test_lines_say_everything_but_the_texts(findings: Findings, tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", findings)
     whole = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in whole] == ["audit", *["attacker"] * 5, *["record"] * 21]
+    assert [line["kind"] for line in whole] == ["audit", *["attacker"] * 5, *["defence"] * 12, *["record"] * 21]
+    assert {line["known_pairs"] for line in whole if line["kind"] == "defence"} == {0}  # all are in the sample
     assert whole[0]["verdict"]["grade"] == "E" and whole[0]["census"]["count"] == 21
     of_secret = next(line for line in whole if line.get("id") == "n3")
     assert of_secret["personal"] == ["e-mail address"] and "token_f1" in of_secret["read"]["blind"]
@@ -123,6 +125,53 @@ def test_a_browser_shows_it_without_asking_for_anything(
         window.close()
     assert [(one["id"], one["impact"]) for one in found if one["impact"] in ("serious", "critical")] == []
     assert asked == [(tmp_path / "r.html").as_uri()] * 2 and complaints == []
+
+
+def test_what_would_help_is_in_the_report_unless_it_is_not_wanted(
+    findings: Findings, store: Path, inverter: Inverter
+) -> None:
+    shown = page(findings, "x")
+    assert "What would help" in shown and "a secret rotation" in shown and shown.count("<svg") == 2
+    without = audit(Asked(str(store), budgets=(6,), tries_defences=False), inverter)
+    assert "Not tried: defences were not to be tried." in page(without, "x")
+
+
+def test_vectors_that_have_nothing_to_do_with_their_texts_leak_nothing(tmp_path: Path, inverter: Inverter) -> None:
+    draw = np.random.default_rng(0)
+    inverter.denoiser.vector.mean.add_(0.1)
+    read = [row.text for row in inverter.invert(draw.standard_normal((40, 8)).astype(np.float32), steps=8)]
+    with (tmp_path / "random.jsonl").open("w") as file:
+        for row, text in enumerate(read):
+            file.write(json.dumps({"id": row, "vector": draw.standard_normal(8).tolist(), "body": text}) + "\n")
+    found = audit(Asked(str(tmp_path / "random.jsonl"), budgets=(6,), tries_defences=False), inverter)
+    assert found.verdict is not None and found.verdict.grade == "A"
+    for score in found.scored:
+        if not score.is_baseline:
+            assert score.metrics["token_f1_lift"].low <= 0
+
+
+def test_an_attacker_who_knows_everything_reads_everything(
+    store: Path, inverter: Inverter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {row["id"]: row["body"] for row in map(json.loads, store.read_text().splitlines())}
+
+    class Oracle:
+        name = "oracle"
+
+        def invert(self, vectors: VectorBatch, budget: int | None = None) -> list[Reconstruction]:
+            ids = [tuple(inverter.tokenizer.encode([texts[name]])[0]) for name in vectors.ids]
+            return [
+                Reconstruction(name, texts[name], row, tuple(map(str, row)), tuple(1.0 for _ in row))
+                for name, row in zip(vectors.ids, ids, strict=True)
+            ]
+
+    ladder = [*rungs(())[:2], Rung("oracle", "everything", lambda attackers: Oracle())]
+    monkeypatch.setattr("unmask.audit.run.rungs", lambda budgets: ladder)
+    found = audit(Asked(str(store), tries_defences=False), inverter)
+    score = found.scored[-1]
+    assert score.rung == "oracle" and score.metrics["token_f1_lift"].low > 0
+    assert score.metrics["exact_match"].low == score.metrics["token_f1"].low == 1
+    assert found.verdict is not None and found.verdict.grade == "E"
 
 
 def test_without_texts_nothing_is_claimed(tmp_path: Path, inverter: Inverter, vectors: np.ndarray) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unmask.audit.scores import Score
     from unmask.records import Interval
 
-AUDIT, ATTACKER, RECORD = "audit", "attacker", "record"
+AUDIT, ATTACKER, DEFENCE, RECORD = "audit", "attacker", "defence", "record"
 PRIVATE = 0o600
 
 
@@ -37,7 +37,18 @@ def lines(findings: Findings) -> Iterator[dict[str, Any]]:
             "kind": ATTACKER, "attacker": rung.name, "has": rung.has, "is_baseline": rung.is_baseline,
             "left_out": outcome.left_out, "seconds": outcome.seconds, **_score(scored.get(rung.name)),
         }  # fmt: skip
+    yield from _defences(findings)
     yield from _records(findings)
+
+
+def _defences(findings: Findings) -> Iterator[dict[str, Any]]:
+    helping = findings.protections
+    for row in helping.rows:
+        yield {
+            "kind": DEFENCE, "defence": row.defence.name, "says": row.defence.says, "left_out": row.left_out,
+            "unaware": _score(row.unaware), "aware": _score(row.aware), "known_pairs": helping.known,
+            "recall": _of(row.recall), "ndcg": _of(row.ndcg), "searched": helping.searched,
+        }  # fmt: skip
 
 
 def _score(score: Score | None) -> dict[str, Any]:

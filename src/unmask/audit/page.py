@@ -9,7 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unmask.audit.charts import bars, leak_against_ranking
 from unmask.audit.personal import find_personal, is_in
+from unmask.audit.protection import NEAREST, advice
 from unmask.audit.scores import DECIDES, LIFT
 from unmask.audit.verdict import EXACT, GRADES
 from unmask.files import atomic_writer
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from unmask.records import Interval
 
 WORST = 20  # records that are listed
-WIDTH, ROW, LEFT = 640, 34, 190  # of the chart, in its own units
 PRIVATE = 0o600
 STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --panel: #f4f6f8; --ink: #14181d; --quiet: #505a66; --line: #c3cad2;
@@ -41,6 +42,7 @@ th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(-
 td { overflow-wrap: break-word; } .quiet { color: var(--quiet); } code { overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
 svg .bar { fill: var(--bar); } svg .guess { fill: var(--guess); } svg line { stroke: var(--ink); stroke-width: 2; }
+svg .grid { stroke: var(--line); stroke-width: 1; } svg circle { fill: var(--bar); }
 """
 METHOD = (
     "<p>Every attacker starts from a fully hidden text of unknown length. A guess is what the same model writes "
@@ -57,8 +59,8 @@ def page(findings: Findings, command: str, shows_text: bool = False) -> str:
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     parts = [
-        _first_screen(findings), _attackers(findings), _personal(findings), _vectors(findings), _left_out(findings),
-        _worst(findings, shows_text), _method(findings, command),
+        _first_screen(findings), _attackers(findings), _personal(findings), _what_helps(findings),
+        _worst(findings, shows_text), _vectors(findings), _left_out(findings), _method(findings, command),
     ]  # fmt: skip
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -136,28 +138,7 @@ def _attackers(findings: Findings) -> str:
         said = f"left out: {outcome.left_out}" if outcome.left_out else f"{outcome.seconds:.0f} s"
         rows.append([outcome.rung.name, outcome.rung.has, *cells, said])
     headings = ["attacker", "has", "words (token F1)", "beyond a guess", "order (ROUGE-L)", "word for word", "took"]
-    return _section("Attackers", headings, rows, _chart(findings.scored))
-
-
-def _chart(scored: Sequence[Score]) -> str:
-    if not scored:
-        return ""
-    bars = []
-    for place, score in enumerate(scored):
-        value, middle = score.metrics[DECIDES], place * ROW + ROW / 2
-        start, end, low, high = (LEFT + (WIDTH - LEFT - 60) * x for x in (0, value.value, value.low, value.high))
-        bars.append(
-            f'<text x="0" y="{middle + 4:.0f}">{escape(score.rung)}</text>'
-            f'<rect class="{"guess" if score.is_baseline else "bar"}" x="{start:.1f}" y="{middle - 10:.0f}" '
-            f'width="{max(end - start, 0.5):.1f}" height="20"/>'
-            f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle:.0f}" y2="{middle:.0f}"/>'
-            f'<text x="{high + 6:.1f}" y="{middle + 4:.0f}">{value.value:.0%}</text>'
-        )
-    said = "; ".join(f"{score.rung} {score.metrics[DECIDES].value:.0%}" for score in scored)
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {len(scored) * ROW}" role="img" aria-label="Words read back: {escape(said)}">'
-        f"{''.join(bars)}</svg>"
-    )
+    return _section("Attackers", headings, rows, bars(findings.scored))
 
 
 def _personal(findings: Findings) -> str:
@@ -170,6 +151,31 @@ def _personal(findings: Findings) -> str:
     ]
     headings = ["kind", "pieces", "read back", "guessed anyway", "leaked beyond that"]
     return _section(f"Personal and secret data, read by: {best.rung}", headings, rows)
+
+
+def _what_helps(findings: Findings) -> str:
+    helping = findings.protections
+    title = "What would help"
+    if helping.missing:
+        return f"<section><h2>{title}</h2><p>Not tried: {escape(helping.missing)}.</p></section>"
+    rows = []
+    for number, row in enumerate(helping.rows, start=1):
+        read = [_measured(score.metrics[DECIDES]) if score else "–" for score in (row.unaware, row.aware)]
+        lost = [f"{row.recall.value:.0%}", f"{row.ndcg.value:.0%}"]
+        rows.append([str(number), row.defence.name, row.left_out or row.defence.says, *read, *lost])
+    headings = [
+        "", "defence", "what is done", "words read as it is", "by who knows of it", f"recall@{NEAREST}",
+        f"nDCG@{NEAREST}",
+    ]  # fmt: skip
+    some = next((score.texts for row in helping.rows for score in (row.unaware,) if score is not None), 0)
+    said = (
+        f"<p>{escape(advice(helping))}</p>{leak_against_ranking(helping)}"
+        f'<p class="quiet">The blind attacker tries {some} of the texts again after each defence. Who knows of it has '
+        f"{helping.known:,} of the store's vectors also as they were (about as many as a vector has numbers are enough "
+        f"to undo a secret rotation) and fits the way back by least squares. Recall and nDCG: how much of the order of "
+        f"the {NEAREST} nearest neighbours among {helping.searched:,} vectors stays what it was.</p>"
+    )
+    return _section(title, headings, rows, said)
 
 
 def _vectors(findings: Findings) -> str:

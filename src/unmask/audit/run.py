@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unmask.audit.census import Census, Counting, near_duplicates
+from unmask.audit.protection import Protections, protections, spare_rows
 from unmask.audit.rungs import BUDGETS, STEPS, Attackers, Outcome, climb, rungs
 from unmask.audit.scores import Score, scores
 from unmask.audit.verdict import Verdict, verdict
@@ -19,8 +20,8 @@ from unmask.decoding import DecodeOptions
 from unmask.errors import InputError, UnmaskError, VectorError
 from unmask.metrics.vectors import cosine
 from unmask.vectorstores import open_vectors
-from unmask.vectorstores.base import LeftOut
-from unmask.vectorstores.sampling import draw_sample
+from unmask.vectorstores.base import LeftOut, VectorSource
+from unmask.vectorstores.sampling import draw_sample, split
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
@@ -46,6 +47,7 @@ class Asked:
     texts_field: str | None = None
     collection: str | None = None
     needs_texts: bool = False  # whether an audit that cannot say how much leaks is of no use
+    tries_defences: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Findings:
     outcomes: tuple[Outcome, ...]
     scored: tuple[Score, ...]  # none where there are no texts to compare with
     verdict: Verdict | None
+    protections: Protections
     agreement: float | None = None  # cosine of stored vectors with those that the encoder gives their texts
     made_with: dict[str, Any] = field(default_factory=dict)
 
@@ -77,8 +80,7 @@ def agreement(inverter: Inverter, sample: VectorBatch) -> float | None:
     return float(np.median(cosine(found, sample.values[places])))
 
 
-def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress) -> Findings:
-    """Read, sample, attack, compare."""
+def _opened(asked: Asked, inverter: Inverter) -> VectorSource:
     source = open_vectors(
         asked.source, key=asked.key, scale=asked.scale, texts=asked.texts_field, collection=asked.collection
     )
@@ -93,30 +95,48 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
             f"{source.origin} has no texts, without which it is not known how much leaks; name their field with "
             "--texts-field, or drop --fail-over"
         )
-    left_out, counting = LeftOut(), Counting()
+    return source
 
-    def count(batch: VectorBatch) -> None:
-        counting.add(batch)
-        on_progress("reading", counting.count, max(source.count or 0, counting.count))
 
-    sample = draw_sample(source, asked.sample, asked.seed, left_out, count)
-    has_texts = sample.texts is not None and any(sample.texts)
-    if not has_texts and (asked.texts_field is not None or asked.needs_texts):
-        raise InputError(
-            f"none of the {len(sample)} sampled vectors of {source.origin} has a text; change --texts-field"
-        )
-    near = agreement(inverter, sample) if has_texts and asked.may_ask_encoder else None
+def _agreement(inverter: Inverter, sample: VectorBatch) -> float | None:
+    near = agreement(inverter, sample)
     if near is not None and near < SAME_ENCODER:
         raise VectorError(
             f"the stored vectors are not those that encoder '{inverter.encoder().name}' gives their texts (cosine "
             f"{near:.2f}, expected {SAME_ENCODER:g} or more); pass --model one trained for your encoder, or ask unmask "
             "doctor what differs (--no-encoder leaves this check out)"
         )
+    return near
+
+
+def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress) -> Findings:
+    """Read, sample, attack, compare, and attack once more what defences leave."""
+    source = _opened(asked, inverter)
+    left_out, counting = LeftOut(), Counting()
+
+    def count(batch: VectorBatch) -> None:
+        counting.add(batch)
+        on_progress("reading", counting.count, max(source.count or 0, counting.count))
+
+    spare = spare_rows(source.dimension, asked.sample) if asked.tries_defences else 0
+    drawn = draw_sample(source, asked.sample + spare, asked.seed, left_out, count)
+    sample, others = split(drawn, asked.sample, asked.seed)
+    has_texts = sample.texts is not None and any(sample.texts)
+    if not has_texts and (asked.texts_field is not None or asked.needs_texts):
+        raise InputError(
+            f"none of the {len(sample)} sampled vectors of {source.origin} has a text; change --texts-field"
+        )
+    near = _agreement(inverter, sample) if has_texts and asked.may_ask_encoder else None
     ladder = rungs(asked.budgets)
-    options = DecodeOptions(steps=STEPS, seed=asked.seed)
-    attackers = Attackers(inverter, sample, options, asked.may_ask_encoder)
+    attackers = Attackers(
+        inverter, sample, DecodeOptions(steps=STEPS, seed=asked.seed), may_ask_encoder=asked.may_ask_encoder
+    )
     outcomes = tuple(climb(attackers, ladder, on_progress))
     scored = scores(outcomes, sample.texts or (), inverter.tokenizer, asked.seed) if has_texts else []
+    helping = Protections(missing="defences were not to be tried")
+    if asked.tries_defences:
+        guesses = [outcome for outcome in outcomes if outcome.rung.is_baseline and outcome.left_out is None]
+        helping = protections(attackers, others, guesses, on_progress)
     return Findings(
         asked=asked,
         origin=source.origin,
@@ -129,6 +149,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         outcomes=outcomes,
         scored=tuple(scored),
         verdict=verdict(scored, ladder),
+        protections=helping,
         made_with={
             "model_fingerprint": inverter.manifest["weights"]["sha256"],
             "encoder": inverter.manifest["encoder"].get("name"),

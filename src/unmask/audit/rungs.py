@@ -75,7 +75,7 @@ def rungs(budgets: Sequence[int] = BUDGETS) -> list[Rung]:
     return [
         Rung("unconditional", "a model, and no vector", _unconditional, is_baseline=True),
         Rung("shuffled", "a model, and the vector of another text", _shuffled, _missing_others, is_baseline=True),
-        Rung("blind", "the dump and a model", _model),
+        Rung("blind", "the dump and a model", blind),
         Rung(
             "surrogate", "the dump, a model and a stand-in for the encoder that it was taught with",
             lambda attackers: _model(attackers, SearchOptions(scorer=SURROGATE, budget=COMPARED)), _missing_surrogate,
@@ -117,12 +117,17 @@ def _model(attackers: Attackers, search: SearchOptions | None = None) -> ModelAt
     return ModelAttack(attackers.inverter, decoder, attackers.options, None, search)
 
 
+def blind(attackers: Attackers) -> Attack:
+    """With the vectors and a model, and nothing to check an answer with."""
+    return _model(attackers)
+
+
 def _unconditional(attackers: Attackers) -> Attack:
-    return Unconditional(_model(attackers), attackers.inverter.denoiser)
+    return Unconditional(blind(attackers), attackers.inverter.denoiser)
 
 
 def _shuffled(attackers: Attackers) -> Attack:
-    return Shuffled(_model(attackers), attackers.vectors.values, attackers.options.seed)
+    return Shuffled(blind(attackers), attackers.vectors.values, attackers.options.seed)
 
 
 def _missing_others(attackers: Attackers) -> str | None:

@@ -23,6 +23,7 @@ Model = Annotated[str, typer.Option(help="A name from `unmask models`, or a chec
 Sample = Annotated[int, typer.Option(min=1, help="Vectors that are attacked, each with the same chance.")]
 Budget = Annotated[list[int] | None, typer.Option(min=1, help="Encoder calls for each vector; repeatable.  [160]")]
 NoEncoder = Annotated[bool, typer.Option("--no-encoder", help="Leave out attackers who have the encoder.")]
+NoDefences = Annotated[bool, typer.Option("--no-defences", help="Do not try what would help.")]
 Html = Annotated[Path, typer.Option(help="The report, one file.")]
 Lines = Annotated[Path | None, typer.Option("--jsonl", help="Every figure and record as JSON lines, without texts.")]
 Texts = Annotated[Path | None, typer.Option(help="Also write what was read back, readable by you alone.")]
@@ -40,6 +41,7 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, help="Of the sample, the attacks and the intervals.")] = 0,
     budget: Budget = None,
     no_encoder: NoEncoder = False,
+    no_defences: NoDefences = False,
     texts_field: Annotated[str | None, typer.Option(help="Field that holds the original texts.")] = None,
     collection: Annotated[str | None, typer.Option(help="Table or collection of a store that has several.")] = None,
     key: Annotated[str | None, typer.Option(help="Array, column or field that holds the vectors.")] = None,
@@ -55,7 +57,7 @@ def audit(
 
     A sample of the vectors is attacked by all who might: with the dump alone, with a stand-in for the encoder, with the
     encoder. What was read is compared with the texts in the store, and with what would have been guessed without the
-    vectors. The store is only read.
+    vectors. Then defences are tried, each with what it costs a search. The store is only read.
 
         unmask audit notes.parquet --texts-field body
         unmask audit ./chroma_folder --collection notes --sample 100
@@ -76,7 +78,7 @@ def audit(
     budgets = {} if budget is None else {"budgets": tuple(sorted(budget))}
     asked = Asked(
         source, sample, seed, may_ask_encoder=not no_encoder, key=key, scale=scale, texts_field=texts_field,
-        collection=collection, needs_texts=fail_over is not None, **budgets,
+        collection=collection, needs_texts=fail_over is not None, tries_defences=not no_defences, **budgets,
     )  # fmt: skip
     with Stages() as stages:
         findings = run_audit(asked, inverter, stages)
@@ -109,6 +111,8 @@ def check_outputs(source: str, paths: list[Path]) -> None:
 
 
 def show(findings: Findings) -> None:
+    from unmask.audit.protection import advice
+
     ruling = findings.verdict
     if ruling is None:
         say(
@@ -130,3 +134,5 @@ def show(findings: Findings) -> None:
         else:
             rows.append((outcome.rung.name, f"{len(outcome.found)} texts read"))
     print_table(rows)
+    if findings.protections.rows:
+        say(advice(findings.protections))

@@ -51,6 +51,12 @@ def draw_sample(
     return sample
 
 
+def split(batch: VectorBatch, size: int, seed: int) -> tuple[VectorBatch, VectorBatch]:
+    """`size` of a batch's rows, each with the same chance, and the others; both in the batch's order."""
+    order = np.random.default_rng([seed, 1]).permutation(len(batch))
+    return _some(batch, np.sort(order[:size])), _some(batch, np.sort(order[size:]))
+
+
 def _least(held: list[VectorBatch], keys: np.ndarray, size: int) -> tuple[list[VectorBatch], np.ndarray]:
     """The `size` rows of the least keys, in the order that they came in."""
     kept = np.sort(np.argpartition(keys, size - 1)[:size]) if len(keys) > size else np.arange(len(keys))
