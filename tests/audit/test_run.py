@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from unmask.attacks.inverter import Inverter
+from unmask.audit.junit import junit, write_junit
 from unmask.audit.lines import lines, write_lines, write_texts
 from unmask.audit.page import page, write_page
-from unmask.audit.run import Asked, Findings, agreement, audit
+from unmask.audit.run import Asked, Findings, agreement, audit, what_it_takes
 from unmask.audit.rungs import Rung, rungs
 from unmask.cli.main import app
 from unmask.errors import VectorError
@@ -174,6 +176,22 @@ def test_an_attacker_who_knows_everything_reads_everything(
     assert found.verdict is not None and found.verdict.grade == "E"
 
 
+def test_a_build_server_sees_a_test_for_each_attacker(findings: Findings, tmp_path: Path) -> None:
+    from xml.etree import ElementTree
+
+    write_junit(tmp_path / "j.xml", replace(findings, origin="a\x00<b>"), 0.1)
+    suite = ElementTree.parse(tmp_path / "j.xml").getroot()
+    cases = {case.get("name"): case for case in suite}
+    assert {"blind", "surrogate", "encoder, 6 calls", "e-mail address"} <= set(cases)
+    assert cases["blind"].find("failure") is not None and cases["blind"].get("classname") == "unmask audit.a?<b>"
+    skipped = cases["surrogate"].find("skipped")
+    assert skipped is not None and "train-surrogate" in str(skipped.get("message"))
+    assert suite.get("tests") == str(len(cases)) and suite.get("skipped") == "1"
+    assert int(suite.get("failures") or 0) == len(suite.findall("testcase/failure")) >= 1
+    assert junit(findings).get("failures") == "0"
+    assert "example.com" not in (tmp_path / "j.xml").read_text()
+
+
 def test_without_texts_nothing_is_claimed(tmp_path: Path, inverter: Inverter, vectors: np.ndarray) -> None:
     np.save(tmp_path / "v.npy", vectors)
     found = audit(Asked(str(tmp_path / "v.npy"), budgets=(6,)), inverter)
@@ -181,10 +199,16 @@ def test_without_texts_nothing_is_claimed(tmp_path: Path, inverter: Inverter, ve
     assert "how much of what was read is right is not known" in page(found, "x")
 
 
-def test_vectors_of_another_dimension_say_what_it_takes(tmp_path: Path, inverter: Inverter) -> None:
+def test_vectors_of_another_dimension_say_what_it_takes(
+    tmp_path: Path, inverter: Inverter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.save(tmp_path / "v.npy", np.ones((5, 12), np.float32))
-    with pytest.raises(VectorError, match="holds 12-d vectors, the model reads 8-d ones; pass --model"):
+    with pytest.raises(VectorError, match="holds 12-d vectors, the model reads 8-d ones; no model at hand reads 12-d"):
         audit(Asked(str(tmp_path / "v.npy")), inverter)
+    inverter.manifest["progress"] = {"samples": 12_000_000, "seconds": 7200.0}
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert "about 12 million pairs and 0.5 h on the 8 cores of this machine" in what_it_takes(12, inverter)
+    assert what_it_takes(384, inverter).startswith("pass --model minilm, if its encoder is yours")
 
 
 def test_vectors_of_another_encoder_are_not_called_safe(

@@ -35,7 +35,9 @@ def lines(findings: Findings) -> Iterator[dict[str, Any]]:
         rung = outcome.rung
         yield {
             "kind": ATTACKER, "attacker": rung.name, "has": rung.has, "is_baseline": rung.is_baseline,
-            "left_out": outcome.left_out, "seconds": outcome.seconds, **_score(scored.get(rung.name)),
+            "left_out": outcome.left_out, "seconds": outcome.seconds,
+            "predicted_right": _of(findings.predicted[rung.name]) if rung.name in findings.predicted else None,
+            "verified": sum(bool(row.verified) for row in outcome.found), **_score(scored.get(rung.name)),
         }  # fmt: skip
     yield from _defences(findings)
     yield from _records(findings)

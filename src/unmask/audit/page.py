@@ -13,7 +13,7 @@ from unmask.audit.charts import bars, leak_against_ranking
 from unmask.audit.personal import find_personal, is_in
 from unmask.audit.protection import NEAREST, advice
 from unmask.audit.scores import DECIDES, LIFT
-from unmask.audit.verdict import EXACT, GRADES
+from unmask.audit.verdict import EXACT, GRADES, prediction
 from unmask.files import atomic_writer
 
 if TYPE_CHECKING:
@@ -87,13 +87,7 @@ def best_of(findings: Findings) -> Score | None:
 def _first_screen(findings: Findings) -> str:
     ruling, best = findings.verdict, best_of(findings)
     if ruling is None or best is None:
-        sentence = (
-            "The sampled vectors have no texts beside them, so how much of what was read is right is not known. "
-            "Name the field that holds them with --texts-field."
-            if not any(findings.sample.texts or ())
-            else "No attacker could try, or no guess to compare them with was to be had; the table below says why."
-        )
-        return f'<section class="first"><p class="verdict">{escape(sentence)}</p></section>'
+        return _first_screen_unseen(findings)
     leaks = [leak for leak in best.kinds if leak.is_leak]
     most = max(leaks, key=lambda leak: leak.lift.value, default=None)
     personal = (
@@ -114,16 +108,48 @@ def _first_screen(findings: Findings) -> str:
         ),
         personal,
     ]
-    listed = "".join(
-        f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in figures
-    )
     grades = "; ".join(f"{name}: {meaning}" for name, meaning in reversed(GRADES))
     return (
         f'<section class="first"><p class="verdict">{escape(ruling.sentence)}</p>'
         f'<p class="grade"><b>{ruling.grade}</b> <span>{escape(ruling.meaning)}</span></p>'
-        f'<dl class="figures">{listed}</dl>'
+        f"{_figures(figures)}"
         f'<p class="quiet">Values in brackets are 95 % intervals. Grades: {escape(grades)}.</p></section>'
     )
+
+
+def _first_screen_unseen(findings: Findings) -> str:
+    """Where there is nothing to compare with."""
+    has_texts = any(findings.sample.texts or ())
+    sentence = prediction(findings.predicted, [outcome.rung for outcome in findings.outcomes])
+    if has_texts or sentence is None:
+        sentence = (
+            "No attacker could try, or no guess to compare them with was to be had; the table below says why."
+            if has_texts
+            else "The sampled vectors have no texts beside them, so how much of what was read is right is not known. "
+            "Name the field that holds them with --texts-field."
+        )
+        return f'<section class="first"><p class="verdict">{escape(sentence)}</p></section>'
+    name = max(findings.predicted, key=lambda each: findings.predicted[each].value)
+    found = next(outcome.found for outcome in findings.outcomes if outcome.rung.name == name)
+    verified = len({row.id for outcome in findings.outcomes for row in outcome.found if row.verified})
+    right = findings.predicted[name]
+    figures = [
+        ("words read that are right", f"{right.value:.0%}", f"{_range(right)}, predicted"),
+        ("words read of a text", f"{sum(len(row.token_ids) for row in found) / len(found):.0f}", "in the mean"),
+        ("texts surely word for word", f"{verified}", f"of {len(found)}: their vector is the stored one"),
+    ]  # fmt: skip
+    return (
+        f'<section class="first"><p class="verdict">{escape(sentence)}</p>{_figures(figures)}'
+        '<p class="quiet">Values in brackets are 95 % intervals. There is no grade without texts: what a guess would '
+        "get is not known. --texts-field names the field that holds them.</p></section>"
+    )
+
+
+def _figures(figures: Sequence[tuple[str, str, str]]) -> str:
+    listed = "".join(
+        f"<div><dt>{escape(a)}</dt><dd>{escape(b)}<small>{escape(c)}</small></dd></div>" for a, b, c in figures
+    )
+    return f'<dl class="figures">{listed}</dl>'
 
 
 def _attackers(findings: Findings) -> str:
@@ -136,8 +162,12 @@ def _attackers(findings: Findings) -> str:
             names = (DECIDES, LIFT, "rouge_l", EXACT)
             cells = [_measured(score.metrics[name]) if name in score.metrics else "–" for name in names]
         said = f"left out: {outcome.left_out}" if outcome.left_out else f"{outcome.seconds:.0f} s"
-        rows.append([outcome.rung.name, outcome.rung.has, *cells, said])
-    headings = ["attacker", "has", "words (token F1)", "beyond a guess", "order (ROUGE-L)", "word for word", "took"]
+        right = findings.predicted.get(outcome.rung.name)
+        rows.append([outcome.rung.name, outcome.rung.has, *cells, _measured(right) if right else "–", said])
+    headings = [
+        "attacker", "has", "words (token F1)", "beyond a guess", "order (ROUGE-L)", "word for word",
+        "right of what it read, predicted", "took",
+    ]  # fmt: skip
     return _section("Attackers", headings, rows, bars(findings.scored))
 
 

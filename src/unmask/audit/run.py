@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unmask.audit.calibration import shares_right
 from unmask.audit.census import Census, Counting, near_duplicates
 from unmask.audit.protection import Protections, protections, spare_rows
 from unmask.audit.rungs import BUDGETS, STEPS, Attackers, Outcome, climb, rungs
@@ -17,6 +19,7 @@ from unmask.audit.verdict import Verdict, verdict
 from unmask.benchmark.held_out import Progress, no_progress
 from unmask.benchmark.provenance import provenance
 from unmask.decoding import DecodeOptions
+from unmask.denoiser.checkpoint import shipped_models
 from unmask.errors import InputError, UnmaskError, VectorError
 from unmask.metrics.vectors import cosine
 from unmask.vectorstores import open_vectors
@@ -25,10 +28,11 @@ from unmask.vectorstores.sampling import draw_sample, split
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
-    from unmask.records import VectorBatch
+    from unmask.records import Interval, VectorBatch
 
 log = logging.getLogger(__name__)
 SAMPLE = 200
+TRAINED_ON = 2  # cores, on which the shipped model was; training is all products of matrices, so more take less
 COMPARED = 8  # texts that tell whether the encoder is the one
 SAME_ENCODER = 0.8  # a text that was stored with a heading or cut elsewhere is still nearer
 
@@ -65,6 +69,7 @@ class Findings:
     scored: tuple[Score, ...]  # none where there are no texts to compare with
     verdict: Verdict | None
     protections: Protections
+    predicted: Mapping[str, Interval] = field(default_factory=dict)  # share of the words read that are right, unseen
     agreement: float | None = None  # cosine of stored vectors with those that the encoder gives their texts
     made_with: dict[str, Any] = field(default_factory=dict)
 
@@ -86,9 +91,8 @@ def _opened(asked: Asked, inverter: Inverter) -> VectorSource:
     )
     if source.dimension != inverter.dimension:
         raise VectorError(
-            f"{source.origin} holds {source.dimension}-d vectors, the model reads {inverter.dimension}-d ones; pass "
-            "--model one trained for your encoder, or train one: unmask prepare and unmask train with a recipe of "
-            "`unmask recipes`"
+            f"{source.origin} holds {source.dimension}-d vectors, the model reads {inverter.dimension}-d ones; "
+            f"{what_it_takes(source.dimension, inverter)}"
         )
     if asked.needs_texts and not source.has_texts:
         raise InputError(
@@ -96,6 +100,26 @@ def _opened(asked: Asked, inverter: Inverter) -> VectorSource:
             "--texts-field, or drop --fail-over"
         )
     return source
+
+
+def what_it_takes(dimension: int, inverter: Inverter) -> str:
+    """How to come to a model for vectors of another encoder: which there are, or what training one takes here."""
+    fitting = [model["name"] for model in shipped_models() if model["dimension"] == dimension]
+    if fitting:
+        return f"pass --model {' or '.join(fitting)}, if its encoder is yours (`unmask models`)"
+    progress, cores = inverter.manifest.get("progress") or {}, os.cpu_count() or 1
+    pairs, seconds = progress.get("samples"), progress.get("seconds")
+    said = (
+        f", about {pairs / 1e6:.0f} million pairs and {seconds / 3600 * TRAINED_ON / cores:.1f} h on the {cores} cores "
+        "of this machine, as the model at hand took"
+        if pairs and seconds
+        else ""
+    )
+    return (
+        f"no model at hand reads {dimension}-d ones; pass --model one trained for your encoder, or train one: pairs "
+        "from your encoder by `unmask prepare RECIPE --text ... --out PAIRS`, then `unmask train RECIPE --pairs PAIRS`, "
+        f"with a recipe of `unmask recipes`{said}"
+    )
 
 
 def _agreement(inverter: Inverter, sample: VectorBatch) -> float | None:
@@ -137,6 +161,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
     if asked.tries_defences:
         guesses = [outcome for outcome in outcomes if outcome.rung.is_baseline and outcome.left_out is None]
         helping = protections(attackers, others, guesses, on_progress)
+    tried = {outcome.rung.name: outcome.found for outcome in outcomes if not outcome.left_out}
     return Findings(
         asked=asked,
         origin=source.origin,
@@ -150,6 +175,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         scored=tuple(scored),
         verdict=verdict(scored, ladder),
         protections=helping,
+        predicted=shares_right(inverter, tried, asked.seed),
         made_with={
             "model_fingerprint": inverter.manifest["weights"]["sha256"],
             "encoder": inverter.manifest["encoder"].get("name"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unmask.audit.rungs import Rung
@@ -54,6 +54,18 @@ def verdict(scored: Sequence[Score], ladder: Sequence[Rung]) -> Verdict | None:
         else f"Who has {has} reads back no more than a guess without the vectors gets ({guess:.0%} of the words)."
     )
     return Verdict(grade, dict(GRADES)[grade], sentence, best.rung, lift)
+
+
+def prediction(predicted: Mapping[str, Interval], ladder: Sequence[Rung]) -> str | None:
+    """What is said in place of a verdict where there are no texts, of the attacker whose words are likeliest right."""
+    if not predicted:
+        return None
+    name = max(predicted, key=lambda each: predicted[each].value)
+    has = next((rung.has for rung in ladder if rung.name == name), name)
+    return (
+        f"Who has {has} reads back texts of whose words about {_share(predicted[name])} are right. That is what the "
+        "model's confidence was worth on other texts: the store has none to compare with."
+    )
 
 
 def _grade(score: Score) -> str:

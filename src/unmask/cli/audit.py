@@ -26,6 +26,7 @@ NoEncoder = Annotated[bool, typer.Option("--no-encoder", help="Leave out attacke
 NoDefences = Annotated[bool, typer.Option("--no-defences", help="Do not try what would help.")]
 Html = Annotated[Path, typer.Option(help="The report, one file.")]
 Lines = Annotated[Path | None, typer.Option("--jsonl", help="Every figure and record as JSON lines, without texts.")]
+Junit = Annotated[Path | None, typer.Option(help="A test for each attacker, as build servers show them.")]
 Texts = Annotated[Path | None, typer.Option(help="Also write what was read back, readable by you alone.")]
 ShowText = Annotated[bool, typer.Option("--show-text", help="Show texts in the report.")]
 FailOver = Annotated[
@@ -48,6 +49,7 @@ def audit(
     scale: Annotated[str | None, typer.Option(help="For integers: a factor, `unit`, or `binary`.")] = None,
     html: Html = Path("audit.html"),
     jsonl: Lines = None,
+    junit: Junit = None,
     texts_out: Texts = None,
     show_text: ShowText = False,
     fail_over: FailOver = None,
@@ -66,13 +68,14 @@ def audit(
     The exit code is 0 unless something fails, or more leaks than --fail-over allows.
     """
     from unmask.attacks.inverter import Inverter
+    from unmask.audit.junit import write_junit
     from unmask.audit.lines import write_lines, write_texts
     from unmask.audit.page import write_page
     from unmask.audit.run import Asked
     from unmask.audit.run import audit as run_audit
     from unmask.runtime import set_threads
 
-    check_outputs(source, [path for path in (html, jsonl, texts_out) if path is not None])
+    check_outputs(source, [path for path in (html, jsonl, junit, texts_out) if path is not None])
     set_threads(threads)
     inverter = Inverter.from_pretrained(model)
     budgets = {} if budget is None else {"budgets": tuple(sorted(budget))}
@@ -86,6 +89,8 @@ def audit(
     write_page(html, findings, command, show_text)
     if jsonl is not None:
         write_lines(jsonl, findings)
+    if junit is not None:
+        write_junit(junit, findings, fail_over)
     if texts_out is not None:
         write_texts(texts_out, findings)
     show(findings)
@@ -112,13 +117,12 @@ def check_outputs(source: str, paths: list[Path]) -> None:
 
 def show(findings: Findings) -> None:
     from unmask.audit.protection import advice
+    from unmask.audit.verdict import prediction
 
     ruling = findings.verdict
     if ruling is None:
-        say(
-            "how much of what was read is right is not known: there are no texts beside the vectors (--texts-field), or"
-        )
-        say("nothing to compare")
+        sentence = prediction(findings.predicted, [outcome.rung for outcome in findings.outcomes])
+        say(sentence or "how much of what was read is right is not known: no texts (--texts-field), or no guess")
     else:
         say(f"grade {ruling.grade}: {ruling.meaning}")
         say(ruling.sentence)

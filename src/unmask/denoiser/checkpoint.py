@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unmask.text.tokens import TextTokenizer
 
 MANIFEST = "manifest.json"
+CALIBRATION = "calibration.json"  # what its confidence is worth, where somebody measured that
 TOKENIZER = "tokenizer"
 FORMAT = 1
 
@@ -163,4 +164,6 @@ def checkpoint_files(folder: Path) -> Iterator[Path]:
     manifest = read_json(folder / MANIFEST)
     yield folder / manifest["weights"]["file"]
     yield from sorted((folder / TOKENIZER).iterdir())
+    if (folder / CALIBRATION).is_file():
+        yield folder / CALIBRATION
     yield folder / MANIFEST
