@@ -105,6 +105,24 @@ def write_faiss(folder: Path, rows: Rows) -> Path:
     return folder / "notes.index"
 
 
+def write_milvus(folder: Path, rows: Rows) -> Path:
+    milvus = pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    client = milvus.MilvusClient(str(folder / "milvus.db"))
+    schema = client.create_schema(auto_id=False)
+    schema.add_field("id", milvus.DataType.INT64, is_primary=True)
+    schema.add_field("held", milvus.DataType.FLOAT_VECTOR, dim=rows.vectors.shape[1])
+    schema.add_field("text", milvus.DataType.VARCHAR, max_length=100, nullable=True)
+    index = client.prepare_index_params()
+    index.add_index("held", index_type="FLAT", metric_type="IP")
+    client.create_collection("notes", schema=schema, index_params=index)
+    columns = zip(rows.ids, rows.vectors, rows.texts, strict=True)
+    client.insert("notes", [{"id": name, "held": row.tolist(), "text": text} for name, row, text in columns])
+    client.flush("notes")
+    client.close()
+    return folder / "milvus.db"
+
+
 def write_pg_dump(folder: Path, rows: Rows) -> Path:
     """Not the vendor's own: no PostgreSQL with pgvector is at hand, so this is its documented form."""
     size = rows.vectors.shape[1]
@@ -122,5 +140,6 @@ def write_pg_dump(folder: Path, rows: Rows) -> Path:
 STORES: dict[str, Write] = {
     "chroma": write_chroma, "duckdb": write_duckdb, "lancedb": write_lancedb, "qdrant-folder": write_qdrant,
     "sqlite-vec": write_sqlite_vec, "sqlite": write_sqlite, "faiss": write_faiss, "pg_dump": write_pg_dump,
+    "milvus": write_milvus,
 }  # fmt: skip
 WITHOUT_TEXTS = ("faiss",)

@@ -81,3 +81,34 @@ def test_qdrant_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch, vectors: n
     np.testing.assert_array_equal(np.concatenate([batch.values for batch in batches]), vectors[2:])
     with pytest.raises(InputError, match="no collection 'other', it has: notes"):
         open_vectors("qdrant://example.invalid/other")
+
+
+def test_a_milvus_server_is_read_page_by_page(
+    monkeypatch: pytest.MonkeyPatch, vectors: np.ndarray, tmp_path: Path
+) -> None:
+    """Milvus Lite in place of a server: the same client, by another address."""
+    milvus = pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    lite = milvus.MilvusClient(str(tmp_path / "lite.db"))
+    lite.create_collection("notes", dimension=5, auto_id=False, metric_type="IP")
+    lite.insert("notes", [{"id": row, "vector": vector.tolist()} for row, vector in enumerate(vectors)])
+    given: list[object] = []
+    monkeypatch.setattr(milvus, "MilvusClient", lambda *where, **options: given.append((where, options)) or lite)
+    monkeypatch.setattr("unmask.vectorstores.milvus.PAGE", 4)
+    monkeypatch.setenv("MILVUS_TOKEN", "secret")
+    source = open_vectors("milvus://example.invalid:7777/notes")
+    assert given == [(("http://example.invalid:7777",), {"token": "secret"})]
+    batches = list(source.batches(10, skip=2))
+    assert source.count == 23 and [len(batch) for batch in batches] == [10, 10, 1]
+    assert [name for batch in batches for name in batch.ids] == [str(row) for row in range(2, 23)]
+    np.testing.assert_array_equal(np.concatenate([batch.values for batch in batches]), vectors[2:])
+    with pytest.raises(InputError, match="no vectors 'other', it has: vector"):
+        open_vectors("milvus://example.invalid:7777/notes", key="other")
+    with pytest.raises(InputError, match="no collection 'other', it has: notes"):
+        open_vectors("milvus://example.invalid:7777", collection="other")
+
+
+def test_a_server_that_is_not_there_is_said_in_one_sentence() -> None:
+    pytest.importorskip("pymilvus")
+    with pytest.raises(InputError, match=r"cannot be read as a Milvus store .* MILVUS_TOKEN"):
+        open_vectors("milvus://127.0.0.1:1/notes")

@@ -117,8 +117,8 @@ def what_it_takes(dimension: int, inverter: Inverter) -> str:
     )
     return (
         f"no model at hand reads {dimension}-d ones; pass --model one trained for your encoder, or train one: pairs "
-        "from your encoder by `unmask prepare RECIPE --text ... --out PAIRS`, then `unmask train RECIPE --pairs PAIRS`, "
-        f"with a recipe of `unmask recipes`{said}"
+        "from your encoder by `unmask prepare RECIPE --text ... --out PAIRS`, then `unmask train RECIPE --pairs PAIRS` "
+        f"(`unmask recipes` lists them){said}"
     )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from unmask.errors import InputError, MissingExtra
 from unmask.vectorstores.base import Fields, address_of, choose_collection, first_line
+from unmask.vectorstores.copies import copied
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource
 
@@ -49,21 +47,10 @@ class Chroma(RowSource):
 
     def _client_of_folder(self, folder: str) -> Any:
         chromadb, settings = _library(folder)
-        # The client writes into the folder that it opens, so it is given a copy.
-        self._copy = tempfile.TemporaryDirectory(prefix="unmask-chroma-")
+        # The client writes into the folder that it opens.
+        self._copy, target = copied(folder)
         try:
-            size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-            if size > shutil.disk_usage(self._copy.name).free:
-                raise OSError(
-                    f"{size:,} bytes are more than {self._copy.name} has room for; set TMPDIR to a larger place"
-                )
-            copied = shutil.copytree(folder, Path(self._copy.name) / "store")
-        except OSError as error:
-            raise InputError(
-                f"{folder} could not be copied to be read ({error}); make room, or check its rights"
-            ) from error
-        try:
-            return chromadb.PersistentClient(path=str(copied), settings=settings)
+            return chromadb.PersistentClient(path=str(target), settings=settings)
         except Exception as error:
             raise self._unreadable(error) from error
 

@@ -7,12 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from unmask.errors import InputError
 from unmask.vectorstores.base import ID_NAMES, Fields, choose_collection, find_texts
 from unmask.vectorstores.numbers import Numbers
-from unmask.vectorstores.rows import Row, RowSource
+from unmask.vectorstores.rows import Row, RowSource, bits_of
 
 TABLE = re.compile(r"^CREATE (?:UNLOGGED )?TABLE (\S+) \($")
 COLUMN = re.compile(r'^\s+("[^"]+"|\w+) (?:\w+\.)?(vector|halfvec|bit)\b')
@@ -81,8 +79,7 @@ class PgDump(RowSource):
         cells = dict(zip(self._names, map(_cell, line.split("\t")), strict=False))
         value = cells.get(self._column)
         name = str(number) if self._id is None else cells.get(self._id) or str(number)
-        bits = None if value is None or not self._is_bits else np.array([2 * (bit == "1") - 1 for bit in value], float)
-        return Row(name, value if bits is None else bits / np.sqrt(len(bits)), cells.get(self._text or ""))
+        return Row(name, bits_of(value) if self._is_bits else value, cells.get(self._text or ""))
 
 
 def _cell(written: str) -> str | None:

@@ -10,9 +10,17 @@ from unmask.registry import nearest_name
 from unmask.vectorstores import READERS
 
 ALIASES = {"ndjson": "jsonl", "pq": "parquet", "feather": "arrow", "tsv": "csv"}
-SCHEMES = {"qdrant": "qdrant", "qdrants": "qdrant", "chroma": "chroma"}
+SCHEMES = {
+    "qdrant": "qdrant", "qdrants": "qdrant", "chroma": "chroma", "postgresql": "postgresql", "postgres": "postgresql",
+    "milvus": "milvus", "milvuss": "milvus",
+}  # fmt: skip
 # What a folder of each store always holds.
-FOLDERS = {"chroma": "chroma.sqlite3", "qdrant-folder": "meta.json", "lancedb": "*.lance"}
+FOLDERS = {
+    "chroma": "chroma.sqlite3",
+    "qdrant-folder": "meta.json",
+    "lancedb": "*.lance",
+    "milvus": "collections/*/schema.json",
+}
 MAGIC = (
     (b"\x93NUMPY", "npy"), (b"PK", "npz"), (b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"SQLite format 3\0", "sqlite"),
     (b"--\n-- PostgreSQL database dump", "pg_dump"),

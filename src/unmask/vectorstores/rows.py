@@ -88,6 +88,14 @@ def _from_bytes(data: bytes) -> np.ndarray:
     return np.frombuffer(data, SINGLE)
 
 
+def bits_of(written: str | None) -> np.ndarray | None:
+    """PostgreSQL's 0110 as a vector of length 1, whose numbers have the bits as signs."""
+    if not written:
+        return None
+    signs = np.array([2.0 * (bit == "1") - 1 for bit in written])
+    return np.asarray(signs / np.sqrt(len(signs)))
+
+
 class RowSource(VectorSource):
     """What the vectors are is what most of the first rows hold."""
 

@@ -1,0 +1,114 @@
+"""PostgreSQL: a table with a column of pgvector's types, of bits or of arrays, read in one read-only snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from unmask.errors import InputError, MissingExtra
+from unmask.vectorstores.base import ID_NAMES, Fields, address_of, choose_collection, find_texts, first_line
+from unmask.vectorstores.numbers import Numbers
+from unmask.vectorstores.rows import Row, RowSource, bits_of
+
+PORT, SECONDS, PAGE = 5432, 10, 2_000
+BITS = "bit"
+KINDS = ("vector", "halfvec", BITS, "_float4", "_float8")
+TEXTS = ("text", "varchar", "bpchar")
+# Tables that a user may read, with the columns of the types that matter here and of their primary keys.
+COLUMNS = """
+select n.nspname, c.relname, a.attname, t.typname, coalesce(a.attnum = any(i.indkey), false)
+from pg_attribute a
+join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'm')
+join pg_namespace n on n.oid = c.relnamespace and n.nspname not in ('pg_catalog', 'information_schema')
+join pg_type t on t.oid = a.atttypid
+left join pg_index i on i.indrelid = c.oid and i.indisprimary and i.indnatts = 1
+where a.attnum > 0 and not a.attisdropped and has_column_privilege(c.oid, a.attnum, 'select')
+order by 1, 2, a.attnum
+"""
+
+
+class PostgreSql(RowSource):
+    """Every batch comes from the state that the first one saw, whatever is written meanwhile."""
+
+    def __init__(self, place: str, fields: Fields, numbers: Numbers) -> None:
+        try:
+            import psycopg
+        except ImportError as error:
+            raise MissingExtra(f"{place} is a PostgreSQL server: reading it", "postgresql") from error
+
+        _, host, port, database = address_of(place, PORT)
+        # A server without a port has a folder for its socket: postgresql:///notes?host=/run/postgresql
+        folder = parse_qs(urlsplit(place).query).get("host", [host])[0]
+        self.origin, self._failure = place, psycopg.Error
+        try:
+            self._connection = psycopg.connect(
+                host=folder, port=port, dbname=database or None, connect_timeout=SECONDS, application_name="unmask"
+            )
+            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            self._connection.read_only = True
+        except psycopg.Error as error:
+            raise self._unusable(error) from error
+        tables: dict[str, dict[str, tuple[str, bool]]] = {}
+        for schema, table, column, kind, is_key in self._ask(COLUMNS):
+            name = table if schema == "public" else f"{schema}.{table}"
+            tables.setdefault(name, {})[column] = kind, is_key
+        usable = [name for name, columns in tables.items() if any(kind in KINDS for kind, _ in columns.values())]
+        chosen = choose_collection(list(tables), usable, fields.collection, place, "table")
+        self._choose_columns(tables[chosen], fields)
+        schema, _, table = chosen.rpartition(".") if chosen not in tables or "." in chosen else ("", "", chosen)
+        self._table = f"{_quoted(schema or 'public')}.{_quoted(table)}"
+        ((count,),) = self._ask(f"select count(*) from {self._table}")
+        super().__init__(f"{place}[{chosen}]", numbers, count, self._id is not None, self._text is not None)
+
+    def _choose_columns(self, columns: dict[str, tuple[str, bool]], fields: Fields) -> None:
+        candidates = [name for name, (kind, _) in columns.items() if kind in KINDS]
+        if fields.vectors is not None and fields.vectors not in columns:
+            raise InputError(
+                f"{self.origin} has no column '{fields.vectors}', it has: {', '.join(columns)}; change --key"
+            )
+        if fields.vectors is None and len(candidates) != 1:
+            listed = ", ".join(candidates) or "none"
+            raise InputError(
+                f"{self.origin} has {len(candidates)} columns of vectors, expected one ({listed}); name it with --key"
+            )
+        self._column = fields.vectors or candidates[0]
+        self._is_bits = columns[self._column][0] == BITS
+        words = [name for name, (kind, _) in columns.items() if kind in TEXTS and name != self._column]
+        self._text = find_texts(words, fields.texts, self.origin)
+        keys = [name for name, (_, is_key) in columns.items() if is_key]
+        self._id = next((name for name in (*ID_NAMES, *keys) if name in columns), None)
+        self._order = _quoted(keys[0]) if keys else "ctid"
+
+    def _rows(self, skip: int) -> Iterator[Row]:
+        wanted = [self._column, self._id, self._text]
+        listed = ", ".join("null" if name is None else f"{_quoted(name)}::text" for name in wanted)
+        # By the table's own column: what is listed has the same name, and is text.
+        query = f"select {listed} from {self._table} as held order by held.{self._order} offset {skip}"
+        for number, (value, name, text) in enumerate(self._stream(query), start=skip):
+            yield Row(str(number) if name is None else name, bits_of(value) if self._is_bits else value, text)
+
+    def _ask(self, query: str) -> list[Any]:
+        try:
+            return self._connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+        except self._failure as error:
+            raise self._unusable(error) from error
+
+    def _stream(self, query: str) -> Iterator[Any]:
+        """Page by page: the client would otherwise take the whole table into memory."""
+        try:
+            with self._connection.cursor(name=f"unmask_{id(query)}") as cursor:
+                cursor.itersize = PAGE
+                yield from cursor.execute(query)  # type: ignore[call-overload]
+        except self._failure as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.origin} cannot be read as a PostgreSQL server ({first_line(error)}); check host, port and "
+            "database, and PGUSER and PGPASSWORD or ~/.pgpass"
+        )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
