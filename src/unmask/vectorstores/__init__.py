@@ -33,6 +33,7 @@ STORES: Registry[VectorSource] = Registry(
     [
         Entry("chroma", "unmask.vectorstores.chroma:Chroma", "A folder, or chroma://HOST:PORT/COLLECTION."),
         Entry("duckdb", "unmask.vectorstores.duckdb_file:DuckDbFile", "A table with a column of lists."),
+        Entry("elastic", "unmask.vectorstores.elastic:Elastic", "elasticsearch:// or opensearch://HOST:PORT/INDEX."),
         Entry("faiss", "unmask.vectorstores.faiss_file:FaissFile", "Flat, IVF, HNSW, ID maps; quantised ones rebuilt."),
         Entry("lancedb", "unmask.vectorstores.lance_folder:LanceFolder", "A folder of tables, or one of them."),
         Entry("milvus", "unmask.vectorstores.milvus:Milvus", "Milvus Lite's folder, or milvus://HOST:PORT/COLLECTION."),

@@ -12,7 +12,8 @@ from unmask.vectorstores import READERS
 ALIASES = {"ndjson": "jsonl", "pq": "parquet", "feather": "arrow", "tsv": "csv"}
 SCHEMES = {
     "qdrant": "qdrant", "qdrants": "qdrant", "chroma": "chroma", "postgresql": "postgresql", "postgres": "postgresql",
-    "milvus": "milvus", "milvuss": "milvus",
+    "milvus": "milvus", "milvuss": "milvus", "elasticsearch": "elastic", "elasticsearchs": "elastic",
+    "opensearch": "elastic", "opensearchs": "elastic",
 }  # fmt: skip
 # What a folder of each store always holds.
 FOLDERS = {

@@ -1,0 +1,138 @@
+"""Elasticsearch and OpenSearch: an index, page by page, over their common HTTP interface."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+from unmask.errors import InputError
+from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line
+from unmask.vectorstores.numbers import Numbers
+from unmask.vectorstores.rows import Row, RowSource
+
+PAGE, PORT, SECONDS, KEPT = 500, 9200, 60, "5m"
+KEY, USER, PASSWORD = "ELASTIC_API_KEY", "ELASTIC_USER", "ELASTIC_PASSWORD"
+SECURE = ("elasticsearchs", "opensearchs")
+VECTORS, TEXTS = ("dense_vector", "knn_vector"), ("text", "keyword", "match_only_text")
+BAD_REQUEST = 400
+
+
+class Elastic(RowSource):
+    """Documents with a field of vectors: dense_vector of the one, knn_vector of the other."""
+
+    def __init__(self, place: str, fields: Fields, numbers: Numbers) -> None:
+        scheme, host, port, path = address_of(place, PORT)
+        self.origin = place
+        self._url = f"{'https' if scheme in SECURE else 'http'}://{host}:{port}"
+        held = {
+            name: dict(_fields_in(index["mappings"].get("properties", {})))
+            for name, index in self._ask("GET", "/_mapping").items()
+        }
+        usable = [name for name, kinds in held.items() if any(kind in VECTORS for kind in kinds.values())]
+        self._index = choose_collection(list(held), usable, fields.collection or path or None, place, "index")
+        kinds = held[self._index]
+        candidates = [name for name, kind in kinds.items() if kind in VECTORS]
+        if fields.vectors is not None and fields.vectors not in kinds:
+            raise InputError(f"{place} has no field '{fields.vectors}', it has: {', '.join(kinds)}; change --key")
+        if fields.vectors is None and len(candidates) != 1:
+            listed = ", ".join(candidates) or "none"
+            raise InputError(f"{place} has {len(candidates)} fields of vectors ({listed}); name one with --key")
+        self._field = fields.vectors or candidates[0]
+        words = [name for name, kind in kinds.items() if kind in TEXTS]
+        self._text = find_texts(words, fields.texts, place)
+        count = self._ask("GET", f"/{quote(self._index)}/_count")["count"]
+        super().__init__(f"{place}[{self._index}]", numbers, count, True, self._text is not None)
+
+    def _rows(self, skip: int) -> Iterator[Row]:
+        for number, hit in enumerate(self._hits()):
+            if number >= skip:
+                text = _inside(hit["_source"], self._text) if self._text else None
+                yield Row(hit["_id"], _inside(hit["_source"], self._field), text if isinstance(text, str) else None)
+
+    def _hits(self) -> Iterator[dict[str, Any]]:
+        """From a snapshot that the server keeps while it is read."""
+        page = self._first_page()
+        try:
+            while hits := page["hits"]["hits"]:
+                yield from hits
+                page = self._ask("POST", "/_search/scroll", {"scroll": KEPT, "scroll_id": page["_scroll_id"]})
+        finally:
+            with contextlib.suppress(InputError):  # the server forgets it by itself after a while
+                self._ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
+
+    def _first_page(self) -> dict[str, Any]:
+        """Recent servers leave vectors out of what they show unless told not to, which older ones do not understand."""
+        place = f"/{quote(self._index)}/_search?scroll={KEPT}"
+        shown = [self._field, *([self._text] if self._text else [])]
+        asked: dict[str, Any] = {
+            "size": PAGE,
+            "sort": ["_doc"],
+            "_source": {"includes": shown, "exclude_vectors": False},
+        }
+        found = self._ask("POST", place, asked, may_refuse=True)
+        if found is None:
+            found = self._ask("POST", place, {**asked, "_source": {"includes": shown}})
+        return dict(found)
+
+    def _ask(self, method: str, path: str, body: Any = None, may_refuse: bool = False) -> Any:
+        """The server's answer; None for a request that it does not understand, where it `may_refuse`."""
+        request = Request(
+            self._url + path, None if body is None else json.dumps(body).encode(), _headers(), method=method
+        )
+        try:
+            with urlopen(request, timeout=SECONDS) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            if may_refuse and error.code == BAD_REQUEST:
+                return None
+            raise self._unusable(f"status {error.code}, {_reason(error)}") from error
+        except (URLError, OSError, ValueError) as error:
+            raise self._unusable(first_line(error)) from error
+
+    def _unusable(self, why: str) -> InputError:
+        return InputError(
+            f"{self.origin} does not answer as Elasticsearch or OpenSearch ({why}); check host and port, and {KEY}, or "
+            f"{USER} and {PASSWORD}"
+        )
+
+
+def _headers() -> dict[str, str]:
+    headers = {"content-type": "application/json"}
+    if key := os.environ.get(KEY):
+        headers["authorization"] = f"ApiKey {key}"
+    elif user := os.environ.get(USER):
+        both = f"{user}:{os.environ.get(PASSWORD, '')}".encode()
+        headers["authorization"] = f"Basic {base64.b64encode(both).decode()}"
+    return headers
+
+
+def _reason(error: HTTPError) -> str:
+    try:
+        told = json.load(error)["error"]
+        return str(told["reason"] if isinstance(told, dict) else told)[:200]
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)
+
+
+def _fields_in(properties: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Every field with its type, those of objects by their path."""
+    for name, held in properties.items():
+        if "type" in held and held["type"] != "object":
+            yield before + name, held["type"]
+        yield from _fields_in(held.get("properties", {}), f"{before}{name}.")
+
+
+def _inside(document: dict[str, Any], path: str) -> Any:
+    held: Any = document
+    for name in path.split("."):
+        if isinstance(held, dict) and path in held:
+            return held[path]
+        held = held.get(name) if isinstance(held, dict) else None
+    return held

@@ -1,0 +1,156 @@
+"""Elasticsearch and OpenSearch by answers as their documentation has them: no server of either is at hand."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unmask.errors import InputError
+from unmask.vectorstores import open_vectors
+
+MAPPING = {
+    "notes": {
+        "mappings": {
+            "properties": {
+                "held": {"type": "dense_vector", "dims": 5},
+                "author": {"properties": {"name": {"type": "keyword"}}},
+                "body": {"type": "text"},
+            }
+        }
+    },
+    "logs": {"mappings": {"properties": {"line": {"type": "text"}}}},
+    "empty": {"mappings": {}},
+}
+
+
+class Answers:
+    """A server's own state: what it holds, what it was asked, which scrolls are open."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.hits = [
+            {"_id": f"n{row}", "_source": {"held": vector.tolist(), "body": f"text {row}", "author": {"name": "x"}}}
+            for row, vector in enumerate(vectors)
+        ]
+        self.asked: list[tuple[str, str, Any, str | None]] = []
+        self.scrolls: dict[str, int] = {}
+        self.knows_exclude_vectors = True
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        if path == "/_mapping":
+            return 200, MAPPING
+        if path == "/notes/_count":
+            return 200, {"count": len(self.hits)}
+        if path.startswith("/notes/_search?scroll="):
+            return self._first(body)
+        if path == "/_search/scroll" and method == "DELETE":
+            del self.scrolls[body["scroll_id"]]
+            return 200, {"succeeded": True}
+        if path == "/_search/scroll":
+            return 200, self._page(body["scroll_id"])
+        return 404, {"error": {"reason": f"no such place: {path}"}}
+
+    def _first(self, body: Any) -> tuple[int, Any]:
+        if "exclude_vectors" in body["_source"] and not self.knows_exclude_vectors:
+            return 400, {"error": {"reason": "unknown field [exclude_vectors]"}}
+        self.size = body["size"]
+        name = f"scroll{len(self.asked)}"
+        self.scrolls[name] = 0
+        self.includes = body["_source"]["includes"]
+        return 200, self._page(name)
+
+    def _page(self, name: str) -> Any:
+        start = self.scrolls[name]
+        self.scrolls[name] = start + self.size
+        hits = [
+            {**hit, "_source": {key: value for key, value in hit["_source"].items() if key in self.includes}}
+            for hit in self.hits[start : start + self.size]
+        ]
+        return {"_scroll_id": name, "hits": {"hits": hits}}
+
+
+@pytest.fixture
+def server(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Answers, str]]:
+    answers = Answers(vectors)
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = json.loads(sent) if sent else None
+            answers.asked.append((self.command, self.path, body, self.headers.get("authorization")))
+            status, found = answers.answer(self.command, self.path, body)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(found).encode())
+
+        do_GET = do_POST = do_DELETE = _answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    for name in ("ELASTIC_API_KEY", "ELASTIC_USER", "ELASTIC_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("unmask.vectorstores.elastic.PAGE", 4)
+    yield answers, f"127.0.0.1:{listening.server_port}"
+    listening.shutdown()
+
+
+@pytest.mark.parametrize("is_recent", [True, False])
+def test_every_document_comes_back_and_its_scroll_is_closed(
+    server: tuple[Answers, str], vectors: np.ndarray, is_recent: bool
+) -> None:
+    answers, place = server
+    answers.knows_exclude_vectors = is_recent
+    source = open_vectors(f"elasticsearch://{place}/notes")
+    assert source.count == 23 and source.dimension == 5
+    batches = list(source.batches(10))
+    assert [len(batch) for batch in batches] == [10, 10, 3]
+    np.testing.assert_array_equal(np.concatenate([batch.values for batch in batches]), vectors)
+    assert [name for batch in batches for name in batch.ids] == [f"n{row}" for row in range(23)]
+    assert batches[0].texts is not None and batches[0].texts[3] == "text 3"
+    assert [name for batch in source.batches(9, skip=20) for name in batch.ids] == ["n20", "n21", "n22"]
+    assert answers.scrolls == {}
+    assert {(method, path.split("?")[0]) for method, path, *_ in answers.asked} == {
+        ("GET", "/_mapping"), ("GET", "/notes/_count"), ("POST", "/notes/_search"), ("POST", "/_search/scroll"),
+        ("DELETE", "/_search/scroll"),
+    }  # fmt: skip
+
+
+def test_the_index_is_found_if_only_one_holds_vectors_and_fields_have_paths(server: tuple[Answers, str]) -> None:
+    _, place = server
+    assert open_vectors(f"opensearch://{place}").origin.endswith("[notes]")
+    with pytest.raises(InputError, match="no index 'other', it has: notes, logs, empty"):
+        open_vectors(f"opensearch://{place}/other")
+    with pytest.raises(InputError, match=r"no field 'x', it has: held, author\.name, body; change --key"):
+        open_vectors(f"opensearch://{place}", key="x")
+    with pytest.raises(InputError, match="has 0 fields of vectors"):
+        open_vectors(f"opensearch://{place}/logs")
+    source = open_vectors(f"opensearch://{place}", texts="author.name")
+    assert source.has_texts
+
+
+def test_keys_come_from_the_environment_and_wrong_ones_are_one_sentence(
+    server: tuple[Answers, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, place = server
+    monkeypatch.setenv("ELASTIC_USER", "ann")
+    monkeypatch.setenv("ELASTIC_PASSWORD", "secret")
+    open_vectors(f"opensearch://{place}")
+    assert answers.asked[-1][3] == "Basic " + base64.b64encode(b"ann:secret").decode()
+    monkeypatch.setenv("ELASTIC_API_KEY", "key")
+    open_vectors(f"opensearch://{place}")
+    assert answers.asked[-1][3] == "ApiKey key"
+    monkeypatch.setattr(answers, "answer", lambda *_: (401, {"error": {"reason": "missing authentication"}}))
+    with pytest.raises(InputError, match=r"status 401, missing authentication.*ELASTIC_API_KEY") as told:
+        open_vectors(f"opensearch://{place}")
+    assert "secret" not in str(told.value)
+    with pytest.raises(InputError, match="does not answer as Elasticsearch or OpenSearch"):
+        open_vectors("elasticsearch://127.0.0.1:1/notes")
