@@ -44,10 +44,6 @@ def domain(seed: int, texts: int = 200, easier: float = 0.0, has_cosine: bool = 
     return Known(tuple(found), np.array(right))
 
 
-def share(known: Known) -> float:
-    return float(known.right.sum() / sum(len(row.token_ids) for row in known.found))
-
-
 @pytest.mark.parametrize("has_cosine", [False, True])
 def test_the_share_of_a_domain_that_no_fit_saw_lies_in_its_interval(has_cosine: bool) -> None:
     easier = np.random.default_rng(3).normal(size=12) * 0.2
@@ -59,7 +55,7 @@ def test_the_share_of_a_domain_that_no_fit_saw_lies_in_its_interval(has_cosine: 
         new = domain(n, easier=by, has_cosine=has_cosine)
         found = predicted(fit, new.found)
         assert found is not None
-        inside.append(found.low <= share(new) <= found.high)
+        inside.append(found.low <= new.share <= found.high)
     assert sum(inside) >= 5
 
 

@@ -58,7 +58,7 @@ def test_everything_is_counted_attacked_and_compared(findings: Findings) -> None
     assert findings.census.count == len(findings.sample) == 21 and findings.census.duplicates == 1
     assert findings.left_out.counts == {"all zeros": 1, "no list of numbers": 1}
     assert [outcome.rung.name for outcome in findings.outcomes] == [
-        "unconditional", "shuffled", "blind", "surrogate", "encoder, 6 calls"
+        "unconditional", "shuffled", "nearest", "blind", "surrogate", "encoder, 6 calls"
     ]  # fmt: skip
     assert findings.verdict is not None and findings.verdict.grade == "E" and findings.verdict.leak.low > 0
     assert len(findings.near) >= 1 and {7, 9} <= {int(findings.sample.ids[row][1:]) for row in findings.near[0]}
@@ -75,7 +75,7 @@ def test_the_same_seed_finds_the_same_and_a_sample_is_smaller(store: Path, inver
 def test_lines_say_everything_but_the_texts(findings: Findings, tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", findings)
     whole = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in whole] == ["audit", *["attacker"] * 5, *["defence"] * 12, *["record"] * 21]
+    assert [line["kind"] for line in whole] == ["audit", *["attacker"] * 6, *["defence"] * 12, *["record"] * 21]
     assert {line["known_pairs"] for line in whole if line["kind"] == "defence"} == {0}  # all are in the sample
     assert whole[0]["verdict"]["grade"] == "E" and whole[0]["census"]["count"] == 21
     of_secret = next(line for line in whole if line.get("id") == "n3")
@@ -186,7 +186,7 @@ def test_a_build_server_sees_a_test_for_each_attacker(findings: Findings, tmp_pa
     assert cases["blind"].find("failure") is not None and cases["blind"].get("classname") == "unmask audit.a?<b>"
     skipped = cases["surrogate"].find("skipped")
     assert skipped is not None and "train-surrogate" in str(skipped.get("message"))
-    assert suite.get("tests") == str(len(cases)) and suite.get("skipped") == "1"
+    assert suite.get("tests") == str(len(cases)) and suite.get("skipped") == "2"
     assert int(suite.get("failures") or 0) == len(suite.findall("testcase/failure")) >= 1
     assert junit(findings).get("failures") == "0"
     assert "example.com" not in (tmp_path / "j.xml").read_text()
@@ -195,7 +195,7 @@ def test_a_build_server_sees_a_test_for_each_attacker(findings: Findings, tmp_pa
 def test_without_texts_nothing_is_claimed(tmp_path: Path, inverter: Inverter, vectors: np.ndarray) -> None:
     np.save(tmp_path / "v.npy", vectors)
     found = audit(Asked(str(tmp_path / "v.npy"), budgets=(6,)), inverter)
-    assert found.scored == () and found.verdict is None and len(found.outcomes[2].found) == 23
+    assert found.scored == () and found.verdict is None and len(found.outcomes[3].found) == 23
     assert "how much of what was read is right is not known" in page(found, "x")
 
 

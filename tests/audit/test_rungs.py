@@ -28,7 +28,8 @@ def attackers(inverter: Inverter, vectors: np.ndarray) -> Attackers:
 def test_every_attacker_reads_every_vector_and_those_that_cannot_be_had_say_why(attackers: Attackers) -> None:
     told: list[tuple[str, int, int]] = []
     outcomes = {o.rung.name: o for o in climb(attackers, rungs(budgets=(5,)), lambda *what: told.append(what))}
-    assert list(outcomes) == ["unconditional", "shuffled", "blind", "surrogate", "encoder, 5 calls"]
+    assert list(outcomes) == ["unconditional", "shuffled", "nearest", "blind", "surrogate", "encoder, 5 calls"]
+    assert outcomes["nearest"].left_out == "no pairs to look for neighbours in were given (--pairs)"
     assert outcomes["surrogate"].left_out == "this model has no surrogate; train one with unmask train-surrogate"
     for name in ("unconditional", "shuffled", "blind", "encoder, 5 calls"):
         assert [row.id for row in outcomes[name].found] == list(attackers.vectors.ids)

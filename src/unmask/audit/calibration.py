@@ -86,6 +86,11 @@ class Known:
     found: tuple[Reconstruction, ...]
     right: np.ndarray  # (texts,)
 
+    @property
+    def share(self) -> float:
+        """Of all words that were read."""
+        return float(self.right.sum() / max(sum(len(row.token_ids) for row in self.found), 1))
+
 
 def fit_to(known: Mapping[str, Known]) -> Fit:
     """The weights from all domains, and how wrong they are for a domain that is left out of them."""
@@ -168,15 +173,16 @@ def calibrate(
     known: dict[str, dict[str, Known]] = {}
     for domain in domains:
         of_domain = [text.text for text in texts if text.domain == domain]
-        for name, one in _read(inverter, domain, of_domain, limit, seed, budgets, on_progress):
+        for name, one in read_domain(inverter, domain, of_domain, limit, seed, budgets, on_progress):
             known.setdefault(name, {})[domain] = one
     return {name: fit_to(of_attacker) for name, of_attacker in known.items()}
 
 
-def _read(
-    inverter: Inverter, domain: str, texts: Sequence[str], limit: int | None, seed: int, budgets: Sequence[int],
-    on_progress: Progress,
+def read_domain(
+    inverter: Inverter, domain: str, texts: Sequence[str], limit: int | None = None, seed: int = 0,
+    budgets: Sequence[int] = BUDGETS, on_progress: Progress = no_progress,
 ) -> Iterator[tuple[str, Known]]:  # fmt: skip
+    """What each attacker reads of some texts, beside how much of it is right."""
     held_out = hold_out(texts, inverter.tokenizer, inverter.encoder(), inverter.denoiser.length, limit=limit, seed=seed)
     attackers = Attackers(inverter, VectorBatch(held_out.vectors, held_out.rows), DecodeOptions(steps=STEPS, seed=seed))
     ladder = [rung for rung in rungs(budgets) if not rung.is_baseline]

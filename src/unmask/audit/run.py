@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Asked:
     collection: str | None = None
     needs_texts: bool = False  # whether an audit that cannot say how much leaks is of no use
     tries_defences: bool = True
+    pairs: Path | None = None  # public texts with their vectors
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
     near = _agreement(inverter, sample) if has_texts and asked.may_ask_encoder else None
     ladder = rungs(asked.budgets)
     attackers = Attackers(
-        inverter, sample, DecodeOptions(steps=STEPS, seed=asked.seed), may_ask_encoder=asked.may_ask_encoder
+        inverter, sample, DecodeOptions(steps=STEPS, seed=asked.seed), asked.may_ask_encoder, asked.pairs
     )
     outcomes = tuple(climb(attackers, ladder, on_progress))
     scored = scores(outcomes, sample.texts or (), inverter.tokenizer, asked.seed) if has_texts else []

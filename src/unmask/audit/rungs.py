@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unmask.attacks.baselines import Shuffled, Unconditional
+from unmask.attacks.baselines import NearestNeighbour, Shuffled, Unconditional
 from unmask.attacks.decoders import SEARCH
 from unmask.benchmark.held_out import Progress, no_progress
 from unmask.benchmark.lineup import ModelAttack
@@ -35,6 +36,7 @@ class Attackers:
     vectors: VectorBatch
     options: DecodeOptions = field(default_factory=lambda: DecodeOptions(steps=STEPS))
     may_ask_encoder: bool = True
+    pairs: Path | None = None  # public texts with their vectors, to look for neighbours in
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def rungs(budgets: Sequence[int] = BUDGETS) -> list[Rung]:
     return [
         Rung("unconditional", "a model, and no vector", _unconditional, is_baseline=True),
         Rung("shuffled", "a model, and the vector of another text", _shuffled, _missing_others, is_baseline=True),
+        Rung("nearest", "the dump, and other texts with their vectors", _nearest, _missing_pairs),
         Rung("blind", "the dump and a model", blind),
         Rung(
             "surrogate", "the dump, a model and a stand-in for the encoder that it was taught with",
@@ -128,6 +131,19 @@ def _unconditional(attackers: Attackers) -> Attack:
 
 def _shuffled(attackers: Attackers) -> Attack:
     return Shuffled(blind(attackers), attackers.vectors.values, attackers.options.seed)
+
+
+def _nearest(attackers: Attackers) -> Attack:
+    from unmask.pairs.dataset import PairsDataset
+
+    assert attackers.pairs is not None
+    attack = NearestNeighbour(attackers.inverter.tokenizer, attackers.inverter.encoder())
+    attack.fit(PairsDataset.open(attackers.pairs))
+    return attack
+
+
+def _missing_pairs(attackers: Attackers) -> str | None:
+    return None if attackers.pairs is not None else "no pairs to look for neighbours in were given (--pairs)"
 
 
 def _missing_others(attackers: Attackers) -> str | None:

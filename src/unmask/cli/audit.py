@@ -23,6 +23,9 @@ Model = Annotated[str, typer.Option(help="A name from `unmask models`, or a chec
 Sample = Annotated[int, typer.Option(min=1, help="Vectors that are attacked, each with the same chance.")]
 Budget = Annotated[list[int] | None, typer.Option(min=1, help="Encoder calls for each vector; repeatable.  [160]")]
 NoEncoder = Annotated[bool, typer.Option("--no-encoder", help="Leave out attackers who have the encoder.")]
+Pairs = Annotated[
+    Path | None, typer.Option(help="Other texts with their vectors (`unmask prepare`), to look for neighbours in.")
+]
 NoDefences = Annotated[bool, typer.Option("--no-defences", help="Do not try what would help.")]
 Html = Annotated[Path, typer.Option(help="The report, one file.")]
 Lines = Annotated[Path | None, typer.Option("--jsonl", help="Every figure and record as JSON lines, without texts.")]
@@ -42,6 +45,7 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, help="Of the sample, the attacks and the intervals.")] = 0,
     budget: Budget = None,
     no_encoder: NoEncoder = False,
+    pairs: Pairs = None,
     no_defences: NoDefences = False,
     texts_field: Annotated[str | None, typer.Option(help="Field that holds the original texts.")] = None,
     collection: Annotated[str | None, typer.Option(help="Table or collection of a store that has several.")] = None,
@@ -81,7 +85,8 @@ def audit(
     budgets = {} if budget is None else {"budgets": tuple(sorted(budget))}
     asked = Asked(
         source, sample, seed, may_ask_encoder=not no_encoder, key=key, scale=scale, texts_field=texts_field,
-        collection=collection, needs_texts=fail_over is not None, tries_defences=not no_defences, **budgets,
+        collection=collection, needs_texts=fail_over is not None, tries_defences=not no_defences, pairs=pairs,
+        **budgets,
     )  # fmt: skip
     with Stages() as stages:
         findings = run_audit(asked, inverter, stages)
