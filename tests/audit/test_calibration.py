@@ -91,6 +91,28 @@ def test_a_word_counts_as_often_as_it_stands_there() -> None:
     assert words_right([5], []) == 0
 
 
+def test_how_far_off_a_domain_is_is_measured_without_it() -> None:
+    known = {"a": domain(0), "b": domain(1), "c": domain(2, easier=1.5)}
+    misses = []
+    for name, one in known.items():
+        others = {f"{other}{n}": rows for n in "xy" for other, rows in known.items() if other != name}
+        found = predicted(fit_to(others), one.found)  # twice the same texts give the same weights
+        assert found is not None
+        misses.append(found.value - one.share)
+    assert fit_to(known).miss == pytest.approx(np.sqrt(np.mean(np.square(misses))), rel=1e-3)
+
+
+@pytest.mark.parametrize("texts", [1, 3, 10])
+def test_few_texts_lie_in_their_wide_interval(texts: int) -> None:
+    fit = fit_to({str(n): domain(n) for n in range(4)})
+    inside = 0
+    for seed in range(40):
+        new = domain(100 + seed, texts)
+        found = predicted(fit, new.found)
+        inside += found is None or found.low <= new.share <= found.high
+    assert inside >= 35
+
+
 @pytest.fixture
 def calibrated(inverter: Inverter, checkpoint: Path, tmp_path: Path) -> Inverter:
     """The tiny model in a folder of its own, calibrated on nonsense of three domains."""
@@ -125,15 +147,13 @@ def test_an_audit_without_texts_says_what_is_likely(
     assert "Not tried: there are no texts to compare with." in shown
 
 
-def test_one_attacker_that_is_unlike_what_was_calibrated_silences_all(
-    calibrated: Inverter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_attacker_that_is_unlike_what_was_calibrated_silences_all() -> None:
     fit = Fit((0.0, 1.0), 0.01, (0.4,), (0.6,), 100, ("a", "b", "c"))
-    monkeypatch.setattr("unmask.audit.calibration.load_calibration", lambda inverter: {"blind": fit, "other": fit})
+    fits = {"blind": fit, "other": fit}
     rows = [Reconstruction("0", "x", (1,), ("x",), (0.5,))]
-    assert set(shares_right(calibrated, {"blind": rows, "other": rows}, 0)) == {"blind", "other"}
+    assert set(shares_right(fits, {"blind": rows, "other": rows}, 0)) == {"blind", "other"}
     odd = [replace(row, confidence=(0.01,)) for row in rows]
-    assert shares_right(calibrated, {"blind": rows, "other": odd}, 0) == {}
+    assert shares_right(fits, {"blind": rows, "other": odd}, 0) == {}
 
 
 def test_a_calibration_of_another_model_or_a_damaged_one_is_not_used(
@@ -143,8 +163,12 @@ def test_a_calibration_of_another_model_or_a_damaged_one_is_not_used(
     held = json.loads(path.read_text())
     path.write_text(json.dumps({**held, "model": "other"}))
     assert load_calibration(calibrated) == {} and "is of another model" in caplog.text
-    path.write_text(json.dumps({**held, "attackers": {"blind": {"weight": 1}}}))
-    with pytest.raises(CheckpointError, match="is not as unmask writes it"):
+    for attackers in ({"blind": {"weight": 1}}, [1], {"blind": 1}):
+        path.write_text(json.dumps({**held, "attackers": attackers}))
+        with pytest.raises(CheckpointError, match="is not as unmask writes it"):
+            load_calibration(calibrated)
+    path.write_text("[1]")
+    with pytest.raises(CheckpointError, match="is no calibration of format 1"):
         load_calibration(calibrated)
     path.unlink()
     assert load_calibration(calibrated) == {}

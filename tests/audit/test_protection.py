@@ -69,6 +69,7 @@ def test_undefended_vectors_give_everything_and_cost_nothing(helping: Protection
     assert (first.recall.value, first.ndcg.value) == pytest.approx((1, 1))
     assert helping.known == 2 * 8
     assert helping.searched == 2 * ROWS
+    assert any(abs(row.ndcg.value - row.recall.value) > 0.01 for row in helping.rows)
 
 
 def test_more_noise_leaves_less_to_be_read_and_less_to_be_found(helping: Protections) -> None:
@@ -110,6 +111,7 @@ def test_a_small_store_has_no_pairs_to_re_fit_on(
 ) -> None:
     found = protections(attackers, replace(spare, values=spare.values[:0], ids=()), guesses)
     assert found.known == 0 and all(row.aware is None for row in found.rows)
+    assert advice(found).startswith("No defence can be recommended: beside the sample the store has 0 vectors")
 
 
 def test_every_defence_gives_as_many_vectors_of_the_same_dimension(drawn: np.ndarray) -> None:

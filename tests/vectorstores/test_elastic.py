@@ -14,6 +14,7 @@ import pytest
 
 from unmask.errors import InputError
 from unmask.vectorstores import open_vectors
+from unmask.vectorstores.base import LeftOut
 
 MAPPING = {
     "notes": {
@@ -68,8 +69,9 @@ class Answers:
     def _page(self, name: str) -> Any:
         start = self.scrolls[name]
         self.scrolls[name] = start + self.size
+        wanted = {path.partition(".")[0] for path in self.includes}
         hits = [
-            {**hit, "_source": {key: value for key, value in hit["_source"].items() if key in self.includes}}
+            {**hit, "_source": {key: value for key, value in hit["_source"].items() if key in wanted}}
             for hit in self.hits[start : start + self.size]
         ]
         return {"_scroll_id": name, "hits": {"hits": hits}}
@@ -134,7 +136,42 @@ def test_the_index_is_found_if_only_one_holds_vectors_and_fields_have_paths(serv
     with pytest.raises(InputError, match="has 0 fields of vectors"):
         open_vectors(f"opensearch://{place}/logs")
     source = open_vectors(f"opensearch://{place}", texts="author.name")
-    assert source.has_texts
+    assert next(source.batches(1)).texts == ("x",)
+
+
+def test_documents_may_write_paths_with_dots_and_may_lack_fields(server: tuple[Answers, str]) -> None:
+    answers, place = server
+    answers.hits[0]["_source"] = {**answers.hits[0]["_source"], "author.name": "dotted"}
+    answers.hits[1]["_source"].pop("author")
+    answers.hits[2].pop("_source")
+    answers.knows_exclude_vectors = True
+    left_out = LeftOut()
+    answers.hits[2]["_source"] = {}
+    source = open_vectors(f"opensearch://{place}", texts="author.name")
+    batches = list(source.batches(50, left_out=left_out))
+    assert batches[0].texts is not None and batches[0].texts[1] is None
+    assert left_out.named == {"null in place of a vector": ["n2"]}
+
+
+@pytest.mark.parametrize("wrong", [{"timed_out": True}, {"_shards": {"failed": 1}}, {"hits": None}])
+def test_a_page_that_is_not_whole_is_not_taken_for_the_store(
+    server: tuple[Answers, str], monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    answers, place = server
+    page = answers._page
+    monkeypatch.setattr(answers, "_page", lambda name: {**page(name), **wrong})
+    with pytest.raises(InputError, match="does not answer as Elasticsearch or OpenSearch"):
+        open_vectors(f"elasticsearch://{place}/notes")
+
+
+@pytest.mark.parametrize("sent", [[], {"status": "ok"}, {"notes": 1}])
+def test_an_answer_of_something_else_is_one_sentence(
+    server: tuple[Answers, str], monkeypatch: pytest.MonkeyPatch, sent: Any
+) -> None:
+    answers, place = server
+    monkeypatch.setattr(answers, "answer", lambda *_: (200, sent))
+    with pytest.raises(InputError, match="does not answer as Elasticsearch or OpenSearch"):
+        open_vectors(f"elasticsearch://{place}/notes")
 
 
 def test_keys_come_from_the_environment_and_wrong_ones_are_one_sentence(
@@ -152,5 +189,13 @@ def test_keys_come_from_the_environment_and_wrong_ones_are_one_sentence(
     with pytest.raises(InputError, match=r"status 401, missing authentication.*ELASTIC_API_KEY") as told:
         open_vectors(f"opensearch://{place}")
     assert "secret" not in str(told.value)
+    monkeypatch.setenv("ELASTIC_API_KEY", "top\nsecret")
+    with pytest.raises(InputError, match="ELASTIC_API_KEY holds characters that no key has") as told:
+        open_vectors(f"opensearch://{place}")
+    assert "secret" not in str(told.value)
+    monkeypatch.delenv("ELASTIC_API_KEY")
+    with pytest.raises(InputError, match=r"has options \(api_key\), expected none") as told:
+        open_vectors(f"opensearch://{place}/notes?api_key=topsecret")
+    assert "topsecret" not in str(told.value)
     with pytest.raises(InputError, match="does not answer as Elasticsearch or OpenSearch"):
         open_vectors("elasticsearch://127.0.0.1:1/notes")

@@ -90,6 +90,9 @@ def test_what_is_written_meanwhile_is_not_seen(database: Any, vectors: np.ndarra
     database.execute("update notes set held = '[0,0,0,0,1]'")
     assert sum(len(batch) for batch in batches) == 18
     assert np.concatenate([batch.values for batch in source.batches(50)]).tolist() == vectors.tolist()
+    source.close()
+    waiting = "select count(*) from pg_stat_activity where application_name = 'unmask' and state <> 'idle'"
+    assert database.execute(waiting).fetchall() == [(0,)]
 
 
 def test_halves_bits_and_arrays_are_vectors_too(database: Any) -> None:
@@ -112,6 +115,21 @@ def test_halves_bits_and_arrays_are_vectors_too(database: Any) -> None:
     assert left_out.counts == {"null in place of a vector": 1}
 
 
+def test_names_with_dots_and_of_two_schemas_are_told_apart(database: Any) -> None:
+    database.execute("create schema v1")
+    for name, number in (('public."v1.notes"', 1), ("v1.notes", 2), ('v1."a.b"', 3)):
+        database.execute(f"create table {name} (id int, held vector(2))")
+        database.execute(f"insert into {name} values (1, '[{number},0]')")
+    listed = {}
+    with pytest.raises(InputError) as told:
+        open_vectors(address(database))
+    for name in ("v1.notes", '"v1"."notes"', "v1.a.b"):
+        assert name in str(told.value)
+        (batch,) = open_vectors(address(database), collection=name).batches(5)
+        listed[name] = batch.values[0, 0]
+    assert listed == {"v1.notes": 1, '"v1"."notes"': 2, "v1.a.b": 3}
+
+
 def test_what_is_not_there_says_what_is(database: Any, vectors: np.ndarray) -> None:
     with pytest.raises(InputError, match="has 0 tables that hold vectors"):
         open_vectors(address(database))
@@ -126,6 +144,9 @@ def test_what_is_not_there_says_what_is(database: Any, vectors: np.ndarray) -> N
         open_vectors(address(database).replace("/store", "/nowhere"))
     with pytest.raises(InputError, match="cannot be read as a PostgreSQL server"):
         open_vectors("postgresql://127.0.0.1:1/store")
+    with pytest.raises(InputError, match=r"has options \(password\), expected host") as told:
+        open_vectors("postgresql:///store?host=/tmp&password=hunter2")
+    assert "hunter2" not in str(told.value)
     with pytest.raises(InputError, match="holds a name or password"):
         open_vectors("postgresql://me:secret@127.0.0.1/store")
 

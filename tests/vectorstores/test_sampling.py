@@ -12,7 +12,7 @@ import pytest
 from unmask.errors import InputError
 from unmask.vectorstores import READERS, open_vectors
 from unmask.vectorstores.base import LeftOut
-from unmask.vectorstores.sampling import draw_sample
+from unmask.vectorstores.sampling import draw_sample, draw_samples
 
 every_format = pytest.mark.parametrize("name", READERS.names)
 
@@ -72,3 +72,13 @@ def test_who_watches_sees_every_vector(tmp_path: Path, vectors: np.ndarray, writ
     seen: list[str] = []
     draw_sample(open_vectors(writers["csv"](tmp_path, vectors, None)), 2, 0, on_batch=lambda b: seen.extend(b.ids))
     assert seen == [str(row) for row in range(23)]
+
+
+def test_the_sample_is_the_same_however_many_others_are_drawn_with_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((500, 4)).astype(np.float32))
+    source = open_vectors(tmp_path / "v.npy")
+    alone = draw_sample(source, 20, seed=3)
+    for more in (0, 7, 480, 2_000):
+        sample, others = draw_samples(source, 20, more, seed=3)
+        assert sample.ids == alone.ids and len(others) == min(more, 480)
+        assert not set(sample.ids) & set(others.ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -106,6 +107,38 @@ def test_a_milvus_server_is_read_page_by_page(
         open_vectors("milvus://example.invalid:7777/notes", key="other")
     with pytest.raises(InputError, match="no collection 'other', it has: notes"):
         open_vectors("milvus://example.invalid:7777", collection="other")
+
+
+def test_texts_in_fields_without_a_schema_are_found(tmp_path: Path, vectors: np.ndarray) -> None:
+    milvus = pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    lite = milvus.MilvusClient(str(tmp_path / "lite.db"))
+    lite.create_collection("notes", dimension=5, auto_id=False)
+    rows = [{"id": row, "vector": vector.tolist(), "text": f"text {row}"} for row, vector in enumerate(vectors)]
+    lite.insert("notes", rows)
+    lite.flush("notes")
+    lite.close()
+    (batch,) = open_vectors(tmp_path / "lite.db").batches(50)
+    assert batch.texts == tuple(f"text {row}" for row in range(23))
+
+
+def test_nothing_is_left_of_the_copy_that_milvus_reads(tmp_path: Path, vectors: np.ndarray) -> None:
+    milvus = pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    lite = milvus.MilvusClient(str(tmp_path / "lite.db"))
+    lite.create_collection("notes", dimension=5, auto_id=False)
+    lite.insert("notes", [{"id": row, "vector": vector.tolist()} for row, vector in enumerate(vectors)])
+    shutil.copytree(tmp_path / "lite.db", tmp_path / "unflushed.db")
+    lite.close()
+    (tmp_path / "tmp").mkdir()
+    read = (
+        "from unmask.vectorstores import open_vectors\n"
+        f"source = open_vectors({str(tmp_path / 'unflushed.db')!r})\n"
+        "assert sum(map(len, source.batches(5))) == 23\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    subprocess.run([sys.executable, "-c", read], check=True, env=environment, capture_output=True)
+    assert [path.name for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == []
 
 
 def test_a_server_that_is_not_there_is_said_in_one_sentence() -> None:

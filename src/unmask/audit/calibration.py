@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,8 @@ FEWEST_DOMAINS = 3
 RIDGE, MOST_ROUNDS, CLOSE = 1e-3, 100, 1e-9
 # How far beyond the domains' own means of confidence and cosine something may lie and still count as like them.
 BEYOND = 0.1
-# Of Student's distribution, 97.5 %, for one domain fewer than were left out in turn; more than ten are as good as many.
-STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
+# Of Student's distribution, 97.5 %, for one domain fewer than were left out in turn; the last for all that are more.
+STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20)
 NORMAL = 1.96
 
 
@@ -53,8 +53,7 @@ class Fit:
     @property
     def reach(self) -> float:
         """Half of the 95 % interval of a new domain's share, however many texts there are."""
-        freedom = len(self.domains) - 1
-        return self.miss * (STUDENT[freedom - 1] if freedom <= len(STUDENT) else NORMAL)
+        return self.miss * STUDENT[min(len(self.domains) - 1, len(STUDENT)) - 1]
 
 
 def predicted(fit: Fit, found: Sequence[Reconstruction], seed: int = 0) -> Interval | None:
@@ -67,10 +66,13 @@ def predicted(fit: Fit, found: Sequence[Reconstruction], seed: int = 0) -> Inter
     if any(not low - BEYOND <= x <= high + BEYOND for low, x, high in zip(fit.least, means, fit.most, strict=True)):
         return None
     counts = np.array([len(row.token_ids) for row in rows])
-    right = _chances(inputs, np.array(fit.weights)) * counts
+    chances = _chances(inputs, np.array(fit.weights))
+    right = chances * counts
+    # Even if the chances were known: some words come out right and others do not.
+    luck = NORMAL * float(np.sqrt((chances * (1 - chances) * counts).sum()) / counts.sum())
     drawn = interval_of_sums(np.stack([right, counts], axis=1), lambda sums: sums[:, 0] / sums[:, 1], seed)
-    low = drawn.value - float(np.hypot(drawn.value - drawn.low, fit.reach))
-    high = drawn.value + float(np.hypot(drawn.high - drawn.value, fit.reach))
+    low = drawn.value - float(np.sqrt((drawn.value - drawn.low) ** 2 + fit.reach**2 + luck**2))
+    high = drawn.value + float(np.sqrt((drawn.high - drawn.value) ** 2 + fit.reach**2 + luck**2))
     return Interval(drawn.value, max(0.0, low), min(1.0, high))
 
 
@@ -94,11 +96,7 @@ class Known:
 
 def fit_to(known: Mapping[str, Known]) -> Fit:
     """The weights from all domains, and how wrong they are for a domain that is left out of them."""
-    if len(known) < FEWEST_DOMAINS:
-        raise InputError(
-            f"{len(known)} domains to calibrate on, expected at least {FEWEST_DOMAINS}: how far off a new one is shows "
-            "only by leaving one out; give more files, or records with a `domain`"
-        )
+    _check_domains(known)
     parts = {name: _part(one) for name, one in known.items()}
     has_cosine = all(row.cosine is not None for one in known.values() for row in one.found)
     rows = {name: (_inputs(found, has_cosine), right, counts) for name, (found, right, counts) in parts.items()}
@@ -170,12 +168,21 @@ def calibrate(
 ) -> dict[str, Fit]:
     """Let every attacker read at most `limit` texts of each domain, and learn what their confidence is worth."""
     domains = sorted({text.domain for text in texts})
+    _check_domains(domains)
     known: dict[str, dict[str, Known]] = {}
     for domain in domains:
         of_domain = [text.text for text in texts if text.domain == domain]
         for name, one in read_domain(inverter, domain, of_domain, limit, seed, budgets, on_progress):
             known.setdefault(name, {})[domain] = one
-    return {name: fit_to(of_attacker) for name, of_attacker in known.items()}
+    return {name: fit_to(of_attacker) for name, of_attacker in known.items() if len(of_attacker) == len(domains)}
+
+
+def _check_domains(domains: Collection[str]) -> None:
+    if len(domains) < FEWEST_DOMAINS:
+        raise InputError(
+            f"{len(domains)} domains to calibrate on, expected at least {FEWEST_DOMAINS}: how far off a new one is "
+            "shows only by leaving one out; give more files, or records with a `domain`"
+        )
 
 
 def read_domain(
@@ -209,13 +216,15 @@ def load_calibration(inverter: Inverter) -> dict[str, Fit]:
     path = inverter.folder / CALIBRATION
     if not path.is_file():
         return {}
-    held: dict[str, Any] = read_json(path)
+    held: Any = read_json(path)
+    if not isinstance(held, dict) or held.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is no calibration of format {FORMAT}; run unmask calibrate again")
     if held.get("model") != inverter.manifest["weights"]["sha256"]:
         log.warning("%s is of another model, so it is not known how sure this one is; run unmask calibrate", path)
         return {}
     try:
         return {name: _restored(one) for name, one in held["attackers"].items()}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not as unmask writes it ({error}); run unmask calibrate again") from error
 
 
@@ -224,12 +233,13 @@ def _restored(held: dict[str, Any]) -> Fit:
     return Fit(**as_tuples)
 
 
-def shares_right(inverter: Inverter, found: Mapping[str, Sequence[Reconstruction]], seed: int) -> dict[str, Interval]:
+def shares_right(
+    fits: Mapping[str, Fit], found: Mapping[str, Sequence[Reconstruction]], seed: int
+) -> dict[str, Interval]:
     """What each attacker's words are worth; nothing at all if one of them is unlike what was calibrated.
 
     Vectors of another encoder, too, give an attacker some confidence: whoever has something to compare with notices.
     """
-    fits = load_calibration(inverter)
     shares = {name: predicted(fits[name], rows, seed) for name, rows in found.items() if name in fits}
     known = {name: share for name, share in shares.items() if share is not None}
     return known if len(known) == len(shares) else {}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unmask.audit.scores import Score
     from unmask.records import Interval
 
+VERIFIED = "what was read has the stored vector"
 WORST = 20  # records that are listed
 PRIVATE = 0o600
 STYLE = """
@@ -128,15 +129,17 @@ def _first_screen_unseen(findings: Findings) -> str:
             else "The sampled vectors have no texts beside them, so how much of what was read is right is not known. "
             "Name the field that holds them with --texts-field."
         )
+        if findings.verified:
+            sentence += f" {findings.verified} of {len(findings.sample)} were surely read word for word: {VERIFIED}."
         return f'<section class="first"><p class="verdict">{escape(sentence)}</p></section>'
     name = max(findings.predicted, key=lambda each: findings.predicted[each].value)
     found = next(outcome.found for outcome in findings.outcomes if outcome.rung.name == name)
-    verified = len({row.id for outcome in findings.outcomes for row in outcome.found if row.verified})
+    verified = findings.verified
     right = findings.predicted[name]
     figures = [
         ("words read that are right", f"{right.value:.0%}", f"{_range(right)}, predicted"),
         ("words read of a text", f"{sum(len(row.token_ids) for row in found) / len(found):.0f}", "in the mean"),
-        ("texts surely word for word", f"{verified}", f"of {len(found)}: their vector is the stored one"),
+        ("texts surely word for word", f"{verified}", f"of {len(found)}: {VERIFIED}"),
     ]  # fmt: skip
     return (
         f'<section class="first"><p class="verdict">{escape(sentence)}</p>{_figures(figures)}'
@@ -197,13 +200,18 @@ def _what_helps(findings: Findings) -> str:
         "", "defence", "what is done", "words read as it is", "by who knows of it", f"recall@{NEAREST}",
         f"nDCG@{NEAREST}",
     ]  # fmt: skip
+    known = (
+        f"Who knows of it has {helping.known:,} of the store's vectors also as they were (about as many as a vector "
+        "has numbers are enough to undo a secret rotation) and fits the way back by least squares."
+        if helping.known > 1
+        else "There are no other vectors in the store from which somebody who knows of it could learn the way back."
+    )
     some = next((score.texts for row in helping.rows for score in (row.unaware,) if score is not None), 0)
     said = (
         f"<p>{escape(advice(helping))}</p>{leak_against_ranking(helping)}"
-        f'<p class="quiet">The blind attacker tries {some} of the texts again after each defence. Who knows of it has '
-        f"{helping.known:,} of the store's vectors also as they were (about as many as a vector has numbers are enough "
-        f"to undo a secret rotation) and fits the way back by least squares. Recall and nDCG: how much of the order of "
-        f"the {NEAREST} nearest neighbours among {helping.searched:,} vectors stays what it was.</p>"
+        f'<p class="quiet">The blind attacker tries {some} of the texts again after each defence. {known} Recall and '
+        f"nDCG: how much of the order of the {NEAREST} nearest neighbours among {helping.searched:,} vectors stays "
+        "what it was.</p>"
     )
     return _section(title, headings, rows, said)
 

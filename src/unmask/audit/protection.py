@@ -65,6 +65,7 @@ class Protections:
 
     rows: tuple[Protection, ...] = ()
     known: int = 0  # pairs that the attacker re-fitted on
+    needed: int = 0  # pairs without which a way back cannot be fitted
     searched: int = 0  # vectors among which neighbours were looked for
     missing: str | None = None
 
@@ -132,11 +133,16 @@ def protections(
         on_progress("defences", number, len(tried))
         rows.append(work.protection(defence))
     on_progress("defences", len(tried), len(tried))
-    return Protections(tuple(rows), len(known), len(searched))
+    return Protections(tuple(rows), len(known), sample.values.shape[1], len(searched))
 
 
 def advice(helping: Protections) -> str:
     """One sentence for somebody who has to decide."""
+    if helping.known < helping.needed:
+        return (
+            f"No defence can be recommended: beside the sample the store has {helping.known:,} vectors for an attacker "
+            f"to know, and {helping.needed:,} are needed to try who knows of a defence; take a smaller --sample."
+        )
     none = next((row for row in helping.rows if row.defence.name == UNDEFENDED), None)
     kept = [row for row in helping.rows if row is not none and row.recall.value >= ENOUGH and row.leak is not None]
     if none is None or none.leak is None or not kept:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unmask.audit.calibration import shares_right
+from unmask.audit.calibration import load_calibration, shares_right
 from unmask.audit.census import Census, Counting, near_duplicates
 from unmask.audit.protection import Protections, protections, spare_rows
 from unmask.audit.rungs import BUDGETS, STEPS, Attackers, Outcome, climb, rungs
@@ -25,7 +25,7 @@ from unmask.errors import InputError, UnmaskError, VectorError
 from unmask.metrics.vectors import cosine
 from unmask.vectorstores import open_vectors
 from unmask.vectorstores.base import LeftOut, VectorSource
-from unmask.vectorstores.sampling import draw_sample, split
+from unmask.vectorstores.sampling import draw_samples
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
@@ -74,6 +74,12 @@ class Findings:
     predicted: Mapping[str, Interval] = field(default_factory=dict)  # share of the words read that are right, unseen
     agreement: float | None = None  # cosine of stored vectors with those that the encoder gives their texts
     made_with: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verified(self) -> int:
+        """Sampled vectors of which some attacker's text has the very vector, so that it was surely read."""
+        found = [outcome.found for outcome in self.outcomes if not outcome.left_out]
+        return sum(any(row.verified for row in rows) for rows in zip(*found, strict=True))
 
 
 def agreement(inverter: Inverter, sample: VectorBatch) -> float | None:
@@ -145,14 +151,15 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         on_progress("reading", counting.count, max(source.count or 0, counting.count))
 
     spare = spare_rows(source.dimension, asked.sample) if asked.tries_defences else 0
-    drawn = draw_sample(source, asked.sample + spare, asked.seed, left_out, count)
-    sample, others = split(drawn, asked.sample, asked.seed)
+    sample, others = draw_samples(source, asked.sample, spare, asked.seed, left_out, count)
+    source.close()
     has_texts = sample.texts is not None and any(sample.texts)
     if not has_texts and (asked.texts_field is not None or asked.needs_texts):
         raise InputError(
             f"none of the {len(sample)} sampled vectors of {source.origin} has a text; change --texts-field"
         )
     near = _agreement(inverter, sample) if has_texts and asked.may_ask_encoder else None
+    fits = load_calibration(inverter)
     ladder = rungs(asked.budgets)
     attackers = Attackers(
         inverter, sample, DecodeOptions(steps=STEPS, seed=asked.seed), asked.may_ask_encoder, asked.pairs
@@ -177,7 +184,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         scored=tuple(scored),
         verdict=verdict(scored, ladder),
         protections=helping,
-        predicted=shares_right(inverter, tried, asked.seed),
+        predicted=shares_right(fits, tried, asked.seed),
         made_with={
             "model_fingerprint": inverter.manifest["weights"]["sha256"],
             "encoder": inverter.manifest["encoder"].get("name"),

@@ -20,7 +20,7 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="Where it goes; beside the model, where `unmask audit` finds it.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Texts of each domain; all if left out.")] = 150,
+    limit: Annotated[int, typer.Option(min=1, help="Texts of each domain.")] = 150,
     budget: Annotated[list[int] | None, typer.Option(min=1, help="Encoder calls; repeatable.  [160]")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the texts and the attacks.")] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all if left out.")] = None,

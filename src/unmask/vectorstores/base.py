@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
@@ -104,6 +104,9 @@ class VectorSource(ABC):
             yield VectorBatch(values, tuple(names[place] for place in chosen), row, texts)
             row = (numbers[-1] if len(numbers) else row - 1) + 1
 
+    def close(self) -> None:  # noqa: B027 - most hold nothing open
+        """Let go of what is held; nothing can be read any more."""
+
     def _sound(self, stored: np.ndarray, names: Sequence[str], left_out: LeftOut | None) -> np.ndarray | None:
         """Which rows are vectors, the others noted; None for all."""
         if left_out is None or self._numbers.is_binary:
@@ -156,13 +159,20 @@ def choose_collection(names: Sequence[str], usable: Sequence[str], asked: str | 
     return usable[0]
 
 
-def address_of(place: str, port: int) -> tuple[str, str, int, str]:
-    """Scheme, host, port and path of an address that holds no secret."""
+def address_of(place: str, port: int, options: Sequence[str] = ()) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path of an address that holds no secret, and no option but those."""
     try:
         parts = urlsplit(place)
         found = parts.scheme, parts.hostname or "localhost", parts.port or port, parts.path.strip("/")
     except ValueError as error:
         raise InputError(f"{place} is no address ({error}), expected SCHEME://HOST:PORT/COLLECTION; mend it") from error
+    unknown = [name for name in parse_qs(parts.query, keep_blank_values=True) if name not in options]
+    if unknown or parts.fragment:
+        raise InputError(
+            f"the address of {found[1]} has options ({', '.join(unknown) or '#'}), expected "
+            f"{' or '.join(options) or 'none'}; they would come into reports, so set what your client needs by its "
+            "environment (docs/stores.md)"
+        )
     if parts.username or parts.password:
         raise InputError(
             f"the address of {found[1]} holds a name or password, which would come into reports; leave it out, "

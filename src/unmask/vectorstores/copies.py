@@ -12,7 +12,7 @@ from unmask.errors import InputError
 def copied(place: str) -> tuple[tempfile.TemporaryDirectory[str], Path]:
     """A store's file or folder in a temporary place, which goes when the first of the two is let go."""
     kept, source = tempfile.TemporaryDirectory(prefix="unmask-store-"), Path(place)
-    target = Path(kept.name) / source.name
+    target = Path(kept.name) / (source.resolve().name or "store")
     try:
         files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
         size = sum(path.stat().st_size for path in files)

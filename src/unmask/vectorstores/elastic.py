@@ -7,8 +7,9 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -31,10 +32,13 @@ class Elastic(RowSource):
         scheme, host, port, path = address_of(place, PORT)
         self.origin = place
         self._url = f"{'https' if scheme in SECURE else 'http'}://{host}:{port}"
-        held = {
-            name: dict(_fields_in(index["mappings"].get("properties", {})))
-            for name, index in self._ask("GET", "/_mapping").items()
-        }
+        try:
+            held = {
+                name: dict(_fields_in(index["mappings"].get("properties", {})))
+                for name, index in self._ask("GET", "/_mapping").items()
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._unusable("what it sent is no list of indices") from error
         usable = [name for name, kinds in held.items() if any(kind in VECTORS for kind in kinds.values())]
         self._index = choose_collection(list(held), usable, fields.collection or path or None, place, "index")
         kinds = held[self._index]
@@ -47,29 +51,40 @@ class Elastic(RowSource):
         self._field = fields.vectors or candidates[0]
         words = [name for name, kind in kinds.items() if kind in TEXTS]
         self._text = find_texts(words, fields.texts, place)
-        count = self._ask("GET", f"/{quote(self._index)}/_count")["count"]
+        count = self._ask("GET", f"/{quote(self._index)}/_count").get("count")
         super().__init__(f"{place}[{self._index}]", numbers, count, True, self._text is not None)
 
     def _rows(self, skip: int) -> Iterator[Row]:
         for number, hit in enumerate(self._hits()):
             if number >= skip:
-                text = _inside(hit["_source"], self._text) if self._text else None
-                yield Row(hit["_id"], _inside(hit["_source"], self._field), text if isinstance(text, str) else None)
+                shown = hit.get("_source") or {}
+                text = _inside(shown, self._text) if self._text else None
+                yield Row(hit["_id"], _inside(shown, self._field), text if isinstance(text, str) else None)
 
     def _hits(self) -> Iterator[dict[str, Any]]:
         """From a snapshot that the server keeps while it is read."""
         page = self._first_page()
         try:
-            while hits := page["hits"]["hits"]:
+            while hits := self._whole(page):
                 yield from hits
                 page = self._ask("POST", "/_search/scroll", {"scroll": KEPT, "scroll_id": page["_scroll_id"]})
         finally:
             with contextlib.suppress(InputError):  # the server forgets it by itself after a while
                 self._ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
 
+    def _whole(self, page: dict[str, Any]) -> list[dict[str, Any]]:
+        """A page's documents, if every part of the index answered."""
+        if page.get("timed_out") or page.get("_shards", {}).get("failed"):
+            raise self._unusable("a part of the index did not answer, so that documents would be missing")
+        try:
+            hits: list[dict[str, Any]] = page["hits"]["hits"]
+        except (KeyError, TypeError) as error:
+            raise self._unusable("what it sent is no page of a search") from error
+        return hits
+
     def _first_page(self) -> dict[str, Any]:
         """Recent servers leave vectors out of what they show unless told not to, which older ones do not understand."""
-        place = f"/{quote(self._index)}/_search?scroll={KEPT}"
+        place = f"/{quote(self._index)}/_search?scroll={KEPT}&allow_partial_search_results=false"
         shown = [self._field, *([self._text] if self._text else [])]
         asked: dict[str, Any] = {
             "size": PAGE,
@@ -88,13 +103,16 @@ class Elastic(RowSource):
         )
         try:
             with urlopen(request, timeout=SECONDS) as answer:
-                return json.load(answer)
+                found = json.load(answer)
         except HTTPError as error:
             if may_refuse and error.code == BAD_REQUEST:
                 return None
             raise self._unusable(f"status {error.code}, {_reason(error)}") from error
-        except (URLError, OSError, ValueError) as error:
+        except (HTTPException, OSError, ValueError) as error:
             raise self._unusable(first_line(error)) from error
+        if not isinstance(found, dict):
+            raise self._unusable("what it sent is no object")
+        return found
 
     def _unusable(self, why: str) -> InputError:
         return InputError(
@@ -105,7 +123,9 @@ class Elastic(RowSource):
 
 def _headers() -> dict[str, str]:
     headers = {"content-type": "application/json"}
-    if key := os.environ.get(KEY):
+    if key := os.environ.get(KEY, "").strip():
+        if not key.isascii() or not key.isprintable():
+            raise InputError(f"{KEY} holds characters that no key has, expected letters and digits; set it again")
         headers["authorization"] = f"ApiKey {key}"
     elif user := os.environ.get(USER):
         both = f"{user}:{os.environ.get(PASSWORD, '')}".encode()
@@ -124,15 +144,19 @@ def _reason(error: HTTPError) -> str:
 def _fields_in(properties: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     """Every field with its type, those of objects by their path."""
     for name, held in properties.items():
+        if held.get("type") == "nested":
+            continue  # many to a document: there is no one vector
         if "type" in held and held["type"] != "object":
             yield before + name, held["type"]
         yield from _fields_in(held.get("properties", {}), f"{before}{name}.")
 
 
-def _inside(document: dict[str, Any], path: str) -> Any:
-    held: Any = document
-    for name in path.split("."):
-        if isinstance(held, dict) and path in held:
-            return held[path]
-        held = held.get(name) if isinstance(held, dict) else None
-    return held
+def _inside(document: Any, path: str) -> Any:
+    """The value at a path, each part of which may be written with dots or as an object."""
+    if not isinstance(document, dict):
+        return None
+    if path in document:
+        return document[path]
+    parts = path.split(".")
+    tried = ((".".join(parts[:end]), ".".join(parts[end:])) for end in range(1, len(parts)))
+    return next((_inside(document[first], rest) for first, rest in tried if first in document), None)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import weakref
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from unmask.errors import InputError, MissingExtra
 from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line
 from unmask.vectorstores.copies import copied
 from unmask.vectorstores.numbers import Numbers
-from unmask.vectorstores.rows import Row, RowSource
+from unmask.vectorstores.rows import LOOKED_AT, Row, RowSource
 
 PAGE, PORT = 1_000, 19530
 TOKEN_VARIABLE = "MILVUS_TOKEN"
@@ -39,22 +41,24 @@ class Milvus(RowSource):
             asked = asked or path or None
             where = f"{'https' if scheme == SECURE else 'http'}://{host}:{port}"
         else:
-            # The client locks the folder that it opens, and writes into it.
-            self._copy, target = copied(place)
+            # The client locks the folder that it opens, and writes into it; even at the end, when it is told to go.
+            copy, target = copied(place)
             where = str(target)
+            weakref.finalize(self, _let_go, copy, where)
         with self._failing_clearly():
             self._client = MilvusClient(where, token=os.environ.get(TOKEN_VARIABLE, ""))
             names = sorted(self._client.list_collections())
             self._name = choose_collection(names, names, asked, place, "collection")
             self._client.load_collection(self._name)
-            held = self._client.describe_collection(self._name)["fields"]
+            told = self._client.describe_collection(self._name)
             count = int(self._client.get_collection_stats(self._name)["row_count"])
-        self._choose_fields({field["name"]: field for field in held}, fields)
+            held = {field["name"]: field for field in told["fields"]}
+            self._choose_fields(held, bool(told.get("enable_dynamic_field")), fields)
         super().__init__(
             f"{place}[{self._name}]" if "://" not in place else place, numbers, count, True, bool(self._text)
         )
 
-    def _choose_fields(self, held: dict[str, dict[str, Any]], fields: Fields) -> None:
+    def _choose_fields(self, held: dict[str, dict[str, Any]], is_open: bool, fields: Fields) -> None:
         kinds = {name: str(getattr(field["type"], "name", field["type"])) for name, field in held.items()}
         candidates = [name for name, kind in kinds.items() if kind in VECTORS]
         if fields.vectors is not None and fields.vectors not in candidates:
@@ -69,6 +73,13 @@ class Milvus(RowSource):
         self._vectors = fields.vectors or candidates[0]
         self._id = next(name for name, field in held.items() if field.get("is_primary"))
         words = [name for name, kind in kinds.items() if kind in TEXTS and name != self._id]
+        if is_open:  # texts may stand in fields that the schema does not know
+            first = self._client.query(self._name, limit=LOOKED_AT, output_fields=["*"])
+            words += [
+                name
+                for name in {n: 0 for row in first for n, v in row.items() if isinstance(v, str)}
+                if name not in held
+            ]
         self._text = find_texts(words, fields.texts, self.origin)
 
     def _rows(self, skip: int) -> Iterator[Row]:
@@ -94,3 +105,12 @@ class Milvus(RowSource):
                 f"{self.origin} cannot be read as a Milvus store ({first_line(error)}); check the place, and "
                 f"{TOKEN_VARIABLE} for a server"
             ) from error
+
+
+def _let_go(copy: TemporaryDirectory[str], where: str) -> None:
+    """Stop what serves a copy before it goes: at its end it would write all of it once more."""
+    with contextlib.suppress(Exception):
+        from milvus_lite.server_manager import server_manager_instance
+
+        server_manager_instance.release_server(where)
+    copy.cleanup()

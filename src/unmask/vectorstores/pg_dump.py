@@ -10,7 +10,7 @@ from pathlib import Path
 from unmask.errors import InputError
 from unmask.vectorstores.base import ID_NAMES, Fields, choose_collection, find_texts
 from unmask.vectorstores.numbers import Numbers
-from unmask.vectorstores.rows import Row, RowSource, bits_of
+from unmask.vectorstores.rows import Row, RowSource, bits_of, floats_of
 
 TABLE = re.compile(r"^CREATE (?:UNLOGGED )?TABLE (\S+) \($")
 COLUMN = re.compile(r'^\s+("[^"]+"|\w+) (?:\w+\.)?(vector|halfvec|bit)\b')
@@ -79,7 +79,7 @@ class PgDump(RowSource):
         cells = dict(zip(self._names, map(_cell, line.split("\t")), strict=False))
         value = cells.get(self._column)
         name = str(number) if self._id is None else cells.get(self._id) or str(number)
-        return Row(name, bits_of(value) if self._is_bits else value, cells.get(self._text or ""))
+        return Row(name, bits_of(value) if self._is_bits else floats_of(value), cells.get(self._text or ""))
 
 
 def _cell(written: str) -> str | None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from unmask.errors import InputError, MissingExtra
 from unmask.vectorstores.base import ID_NAMES, Fields, address_of, choose_collection, find_texts, first_line
 from unmask.vectorstores.numbers import Numbers
-from unmask.vectorstores.rows import Row, RowSource, bits_of
+from unmask.vectorstores.rows import Row, RowSource, bits_of, floats_of
 
 PORT, SECONDS, PAGE = 5432, 10, 2_000
 BITS = "bit"
@@ -37,27 +37,35 @@ class PostgreSql(RowSource):
         except ImportError as error:
             raise MissingExtra(f"{place} is a PostgreSQL server: reading it", "postgresql") from error
 
-        _, host, port, database = address_of(place, PORT)
+        _, host, port, database = address_of(place, PORT, ("host",))
         # A server without a port has a folder for its socket: postgresql:///notes?host=/run/postgresql
         folder = parse_qs(urlsplit(place).query).get("host", [host])[0]
         self.origin, self._failure = place, psycopg.Error
         try:
             self._connection = psycopg.connect(
-                host=folder, port=port, dbname=database or None, connect_timeout=SECONDS, application_name="unmask"
+                host=folder,
+                port=port,
+                dbname=database or None,
+                connect_timeout=SECONDS,
+                application_name="unmask",
+                client_encoding="utf8",
             )
             self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self._connection.read_only = True
         except psycopg.Error as error:
             raise self._unusable(error) from error
-        tables: dict[str, dict[str, tuple[str, bool]]] = {}
+        tables: dict[tuple[str, str], dict[str, tuple[str, bool]]] = {}
         for schema, table, column, kind, is_key in self._ask(COLUMNS):
-            name = table if schema == "public" else f"{schema}.{table}"
-            tables.setdefault(name, {})[column] = kind, is_key
-        usable = [name for name, columns in tables.items() if any(kind in KINDS for kind, _ in columns.values())]
-        chosen = choose_collection(list(tables), usable, fields.collection, place, "table")
-        self._choose_columns(tables[chosen], fields)
-        schema, _, table = chosen.rpartition(".") if chosen not in tables or "." in chosen else ("", "", chosen)
-        self._table = f"{_quoted(schema or 'public')}.{_quoted(table)}"
+            tables.setdefault((schema, table), {})[column] = kind, is_key
+        # A name that could be that of two is written in full.
+        named: dict[str, tuple[str, str]] = {}
+        for schema, table in tables:
+            short = table if schema == "public" else f"{schema}.{table}"
+            named[short if short not in named else f"{_quoted(schema)}.{_quoted(table)}"] = schema, table
+        usable = [name for name, parts in named.items() if any(kind in KINDS for kind, _ in tables[parts].values())]
+        chosen = choose_collection(list(named), usable, fields.collection, place, "table")
+        self._choose_columns(tables[named[chosen]], fields)
+        self._table = ".".join(map(_quoted, named[chosen]))
         ((count,),) = self._ask(f"select count(*) from {self._table}")
         super().__init__(f"{place}[{chosen}]", numbers, count, self._id is not None, self._text is not None)
 
@@ -86,7 +94,13 @@ class PostgreSql(RowSource):
         # By the table's own column: what is listed has the same name, and is text.
         query = f"select {listed} from {self._table} as held order by held.{self._order} offset {skip}"
         for number, (value, name, text) in enumerate(self._stream(query), start=skip):
-            yield Row(str(number) if name is None else name, bits_of(value) if self._is_bits else value, text)
+            yield Row(
+                str(number) if name is None else name, bits_of(value) if self._is_bits else floats_of(value), text
+            )
+
+    def close(self) -> None:
+        """A snapshot that is kept keeps the server from tidying up."""
+        self._connection.close()
 
     def _ask(self, query: str) -> list[Any]:
         try:

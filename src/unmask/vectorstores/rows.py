@@ -96,6 +96,14 @@ def bits_of(written: str | None) -> np.ndarray | None:
     return np.asarray(signs / np.sqrt(len(signs)))
 
 
+def floats_of(written: str | None) -> Any:
+    """A vector of a column that holds no codes, also where all of its numbers are whole; what is none stays itself."""
+    try:
+        return as_vector(written).astype(np.float64)
+    except NoVector:
+        return written
+
+
 class RowSource(VectorSource):
     """What the vectors are is what most of the first rows hold."""
 

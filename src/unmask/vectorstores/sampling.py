@@ -22,7 +22,19 @@ def draw_sample(
     left_out: LeftOut | None = None,
     on_batch: Callable[[VectorBatch], None] | None = None,
 ) -> VectorBatch:
-    """`size` of a source's vectors, each with the same chance, in the source's order; all where there are fewer.
+    """`size` of a source's vectors, each with the same chance, in the source's order; all where there are fewer."""
+    return draw_samples(source, size, 0, seed, left_out, on_batch)[0]
+
+
+def draw_samples(
+    source: VectorSource,
+    size: int,
+    more: int,
+    seed: int,
+    left_out: LeftOut | None = None,
+    on_batch: Callable[[VectorBatch], None] | None = None,
+) -> tuple[VectorBatch, VectorBatch]:
+    """A sample, and `more` others, drawn in the same way; the sample does not depend on how many others are wanted.
 
     Every row that is a vector draws a number, and the least stay: which ones does not depend on how the source hands
     them out. `on_batch` sees all of them on their way.
@@ -30,6 +42,7 @@ def draw_sample(
     if size < 1:
         raise InputError(f"the sample is to have {size} vectors, expected at least 1; change --sample")
     stream = np.random.default_rng(seed)
+    wanted = size + more
     held: list[VectorBatch] = []
     keys = np.empty(0)
     seen = 0
@@ -37,24 +50,19 @@ def draw_sample(
         if on_batch is not None:
             on_batch(batch)
         drawn = stream.random(len(batch))
-        # Whoever draws more than `size` others that are held has no chance.
-        bound = np.partition(keys, size - 1)[size - 1] if len(keys) >= size else np.inf
+        # Whoever draws more than all of those that are wanted has no chance.
+        bound = np.partition(keys, wanted - 1)[wanted - 1] if len(keys) >= wanted else np.inf
         chosen = np.flatnonzero(drawn < bound)
         held.append(_some(batch, chosen))
         keys = np.append(keys, drawn[chosen])
         seen += len(batch)
-        if len(keys) > HELD * size:
-            held, keys = _least(held, keys, size)
+        if len(keys) > HELD * wanted:
+            held, keys = _least(held, keys, wanted)
     if not seen:
         raise InputError(f"{source.origin} has no row that is a vector; see what was left out of it")
-    (sample,), _ = _least(held, keys, size)
-    return sample
-
-
-def split(batch: VectorBatch, size: int, seed: int) -> tuple[VectorBatch, VectorBatch]:
-    """`size` of a batch's rows, each with the same chance, and the others; both in the batch's order."""
-    order = np.random.default_rng([seed, 1]).permutation(len(batch))
-    return _some(batch, np.sort(order[:size])), _some(batch, np.sort(order[size:]))
+    (kept,), keys = _least(held, keys, wanted)
+    order = np.argsort(keys, kind="stable")
+    return _some(kept, np.sort(order[:size])), _some(kept, np.sort(order[size:]))
 
 
 def _least(held: list[VectorBatch], keys: np.ndarray, size: int) -> tuple[list[VectorBatch], np.ndarray]:
