@@ -1,6 +1,6 @@
 """Does what an audit predicts without texts hold? Predicted and true shares of right words, domain by domain.
 
-    python benchmarks/calibration.py --texts benchmarks/publication [--limit 300] [--budget 160] [--json]
+    python benchmarks/calibration.py --texts benchmarks/publication [--limit 300] [--attackers blind] [--json]
 
 The calibration is that of the model (unmask calibrate); the texts must be others than it was made from.
 """
@@ -25,21 +25,18 @@ def main() -> None:
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--texts", type=Path, nargs="+", required=True)
     parser.add_argument("--limit", type=int, default=300, help="texts of each domain")
-    parser.add_argument("--budget", type=int, nargs="*", default=[], help="encoder calls, of attackers who have it")
-    parser.add_argument("--without", nargs="*", default=[], help="domains that are left out")
+    parser.add_argument("--attackers", nargs="+", default=["blind"], help="such as blind, surrogate")
     parser.add_argument("--json", action="store_true", dest="as_json")
     arguments = parser.parse_args()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     keep_freed_memory()
     set_threads(None)
     inverter = Inverter.from_pretrained(arguments.model)
-    fits = load_calibration(inverter)
+    fits = load_calibration(inverter).fits
     texts = read_labelled_texts(arguments.texts)
-    for domain in sorted({text.domain for text in texts} - set(arguments.without)):
+    for domain in sorted({text.domain for text in texts}):
         of_domain = [text.text for text in texts if text.domain == domain]
-        for name, known in read_domain(inverter, domain, of_domain, arguments.limit, budgets=arguments.budget):
-            if name not in fits:
-                continue
+        for name, known in read_domain(inverter, domain, of_domain, arguments.limit, only=arguments.attackers):
             share = predicted(fits[name], known.found)
             line = {"domain": domain, "attacker": name, "n": len(known.found), "true": known.share}
             if share is not None:

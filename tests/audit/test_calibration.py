@@ -13,10 +13,12 @@ import pytest
 from unmask.attacks.inverter import Inverter
 from unmask.audit.calibration import (
     FEWEST_DOMAINS,
+    Calibration,
     Fit,
     Known,
     calibrate,
     fit_to,
+    likeness,
     load_calibration,
     predicted,
     save_calibration,
@@ -128,7 +130,9 @@ def calibrated(inverter: Inverter, checkpoint: Path, tmp_path: Path) -> Inverter
 
 
 def test_every_attacker_is_calibrated_and_the_file_belongs_to_the_model(calibrated: Inverter) -> None:
-    fits = load_calibration(calibrated)
+    found = load_calibration(calibrated)
+    fits = found.fits
+    assert found.likeness is None  # without surrogate
     assert set(fits) == {"blind", "encoder, 6 calls"}  # this model has no surrogate
     assert not fits["blind"].has_cosine and fits["encoder, 6 calls"].has_cosine
     assert fits["blind"].texts == 30 and fits["blind"].domains == ("a", "b", "c")
@@ -149,11 +153,11 @@ def test_an_audit_without_texts_says_what_is_likely(
 
 def test_one_attacker_that_is_unlike_what_was_calibrated_silences_all() -> None:
     fit = Fit((0.0, 1.0), 0.01, (0.4,), (0.6,), 100, ("a", "b", "c"))
-    fits = {"blind": fit, "other": fit}
+    held = Calibration({"blind": fit, "other": fit}, (0.6, 0.8))
     rows = [Reconstruction("0", "x", (1,), ("x",), (0.5,))]
-    assert set(shares_right(fits, {"blind": rows, "other": rows}, 0)) == {"blind", "other"}
+    assert set(shares_right(held, {"blind": rows, "other": rows}, 0.7, 0)) == {"blind", "other"}
     odd = [replace(row, confidence=(0.01,)) for row in rows]
-    assert shares_right(fits, {"blind": rows, "other": odd}, 0) == {}
+    assert shares_right(held, {"blind": rows, "other": odd}, 0.7, 0) == {}
 
 
 def test_a_calibration_of_another_model_or_a_damaged_one_is_not_used(
@@ -162,7 +166,7 @@ def test_a_calibration_of_another_model_or_a_damaged_one_is_not_used(
     path = calibrated.folder / CALIBRATION
     held = json.loads(path.read_text())
     path.write_text(json.dumps({**held, "model": "other"}))
-    assert load_calibration(calibrated) == {} and "is of another model" in caplog.text
+    assert load_calibration(calibrated) == Calibration({}) and "is of another model" in caplog.text
     for attackers in ({"blind": {"weight": 1}}, [1], {"blind": 1}):
         path.write_text(json.dumps({**held, "attackers": attackers}))
         with pytest.raises(CheckpointError, match="is not as unmask writes it"):
@@ -171,4 +175,34 @@ def test_a_calibration_of_another_model_or_a_damaged_one_is_not_used(
     with pytest.raises(CheckpointError, match="is no calibration of format 1"):
         load_calibration(calibrated)
     path.unlink()
-    assert load_calibration(calibrated) == {}
+    assert load_calibration(calibrated) == Calibration({})
+
+
+def test_texts_that_do_not_fit_their_vectors_get_no_prediction_however_sure() -> None:
+    fit = Fit((0.0, 1.0), 0.01, (0.4,), (0.6,), 100, ("a", "b", "c"))
+    rows = {"blind": [Reconstruction("0", "x", (1,), ("x",), (0.5,))]}
+    held = Calibration({"blind": fit}, (0.6, 0.8))
+    assert set(shares_right(held, rows, 0.55, 0)) == {"blind"}
+    assert shares_right(held, rows, 0.3, 0) == {}
+    assert shares_right(held, rows, None, 0) == {}  # nobody compared
+    seen = replace(fit, weights=(0.0, 1.0, 0.0, 0.0), least=(0.4, 0.7), most=(0.6, 0.9))
+    asked = {"encoder": [replace(rows["blind"][0], cosine=0.8)]}
+    assert set(shares_right(Calibration({"encoder": seen}), asked, None, 0)) == {"encoder"}
+    assert shares_right(Calibration({"encoder": seen}), {"encoder": rows["blind"]}, None, 0) == {}
+
+
+def test_random_vectors_are_not_said_to_be_read_by_the_model_that_ships() -> None:
+    """Of unit length and of the right dimension, and the model is as sure as ever."""
+    shipped = Inverter.from_pretrained("minilm")
+    held = load_calibration(shipped)
+    assert held.likeness is not None
+    drawn = np.random.default_rng(0).standard_normal((24, shipped.dimension)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    read = shipped.invert(drawn, steps=8)
+    alike = likeness(shipped, drawn, read)
+    assert alike is not None and predicted(held.fits["blind"], read) is not None
+    assert shares_right(held, {"blind": read}, alike, 0) == {}
+    vectors = shipped.encoder().encode(["The keys are under the blue pot.", "We meet at noon in the old library."] * 4)
+    true = shipped.invert(vectors, steps=8)
+    assert set(shares_right(held, {"blind": true}, likeness(shipped, vectors, true), 0)) <= {"blind"}
+    assert (likeness(shipped, vectors, true) or 0) > 2 * alike

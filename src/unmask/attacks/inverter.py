@@ -168,6 +168,13 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
         """The folder of the surrogate that has a say in a search, as its scorer or beside the encoder as its screen."""
         return self._judges.surrogate_of(scorer)
 
+    def surrogate_vectors(self, texts: Sequence[tuple[int, ...]]) -> np.ndarray | None:
+        """About what vectors the encoder gives texts of these tokens, (texts, dimension); None without surrogate."""
+        from unmask.search.options import ENCODER
+
+        screen = self._judges.screen(ENCODER)
+        return None if screen is None else screen.vectors(texts)[0]
+
     def invert(
         self,
         vectors: Any,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unmask.audit.rungs import BUDGETS, STEPS, Attackers, climb, rungs
+from unmask.audit.rungs import BLIND, BUDGETS, STEPS, Attackers, climb, rungs
 from unmask.benchmark.held_out import LabelledText, Progress, hold_out, no_progress
 from unmask.decoding import DecodeOptions
 from unmask.denoiser.checkpoint import CALIBRATION
 from unmask.errors import CheckpointError, InputError
 from unmask.files import read_json, write_json
 from unmask.metrics.bootstrap import interval_of_sums
+from unmask.metrics.vectors import cosine
 from unmask.records import Interval, VectorBatch
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def predicted(fit: Fit, found: Sequence[Reconstruction], seed: int = 0) -> Inter
         return None
     inputs = _inputs(rows, fit.has_cosine)
     means = _means(inputs)
-    if any(not low - BEYOND <= x <= high + BEYOND for low, x, high in zip(fit.least, means, fit.most, strict=True)):
+    if not all(_is_between((low, high), x) for low, x, high in zip(fit.least, means, fit.most, strict=True)):
         return None
     counts = np.array([len(row.token_ids) for row in rows])
     chances = _chances(inputs, np.array(fit.weights))
@@ -87,6 +88,7 @@ class Known:
 
     found: tuple[Reconstruction, ...]
     right: np.ndarray  # (texts,)
+    likeness: float | None = None  # of what was read with the vectors, by the surrogate
 
     @property
     def share(self) -> float:
@@ -157,6 +159,14 @@ def _logistic(inputs: np.ndarray, right: np.ndarray, counts: np.ndarray) -> np.n
     return weights
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What is known of a model."""
+
+    fits: Mapping[str, Fit]  # by attacker
+    likeness: tuple[float, float] | None = None  # of what the blind attacker read: least and most of the domains
+
+
 def calibrate(
     inverter: Inverter,
     texts: Sequence[LabelledText],
@@ -165,7 +175,7 @@ def calibrate(
     seed: int = 0,
     budgets: Sequence[int] = BUDGETS,
     on_progress: Progress = no_progress,
-) -> dict[str, Fit]:
+) -> Calibration:
     """Let every attacker read at most `limit` texts of each domain, and learn what their confidence is worth."""
     domains = sorted({text.domain for text in texts})
     _check_domains(domains)
@@ -174,7 +184,9 @@ def calibrate(
         of_domain = [text.text for text in texts if text.domain == domain]
         for name, one in read_domain(inverter, domain, of_domain, limit, seed, budgets, on_progress):
             known.setdefault(name, {})[domain] = one
-    return {name: fit_to(of_attacker) for name, of_attacker in known.items() if len(of_attacker) == len(domains)}
+    fits = {name: fit_to(of_attacker) for name, of_attacker in known.items() if len(of_attacker) == len(domains)}
+    alike = [one.likeness for one in known.get(BLIND, {}).values() if one.likeness is not None]
+    return Calibration(fits, (min(alike), max(alike)) if alike else None)
 
 
 def _check_domains(domains: Collection[str]) -> None:
@@ -187,44 +199,57 @@ def _check_domains(domains: Collection[str]) -> None:
 
 def read_domain(
     inverter: Inverter, domain: str, texts: Sequence[str], limit: int | None = None, seed: int = 0,
-    budgets: Sequence[int] = BUDGETS, on_progress: Progress = no_progress,
+    budgets: Sequence[int] = BUDGETS, on_progress: Progress = no_progress, only: Collection[str] | None = None,
 ) -> Iterator[tuple[str, Known]]:  # fmt: skip
-    """What each attacker reads of some texts, beside how much of it is right."""
+    """What each attacker, or `only` some, read of some texts, beside how much of it is right."""
     held_out = hold_out(texts, inverter.tokenizer, inverter.encoder(), inverter.denoiser.length, limit=limit, seed=seed)
     attackers = Attackers(inverter, VectorBatch(held_out.vectors, held_out.rows), DecodeOptions(steps=STEPS, seed=seed))
-    ladder = [rung for rung in rungs(budgets) if not rung.is_baseline]
+    ladder = [rung for rung in rungs(budgets) if not rung.is_baseline and (only is None or rung.name in only)]
     for outcome in climb(attackers, ladder, lambda name, *done: on_progress(f"{domain}: {name}", *done)):
         if outcome.left_out:
-            log.warning("%s was not calibrated: %s", outcome.rung.name, outcome.left_out)
+            log.info("%s was not calibrated: %s", outcome.rung.name, outcome.left_out)  # the others are listed
             continue
         right = [words_right(ids, row.token_ids) for ids, row in zip(held_out.ids, outcome.found, strict=True)]
-        yield outcome.rung.name, Known(outcome.found, np.array(right))
+        alike = likeness(inverter, held_out.vectors, outcome.found) if outcome.rung.name == BLIND else None
+        yield outcome.rung.name, Known(outcome.found, np.array(right), alike)
 
 
-def save_calibration(path: Path, fits: Mapping[str, Fit], inverter: Inverter) -> None:
+def likeness(inverter: Inverter, vectors: np.ndarray, found: Sequence[Reconstruction]) -> float | None:
+    """Mean cosine of the vectors with those that the surrogate gives what was read; None where that is not known.
+
+    A model is about as sure of nonsense: of random vectors, or of another encoder's. That a text does not fit its
+    vector shows only by looking at both.
+    """
+    places = [place for place, row in enumerate(found) if row.token_ids]
+    given = inverter.surrogate_vectors([found[place].token_ids for place in places]) if places else None
+    return None if given is None else float(cosine(given, vectors[places]).mean())
+
+
+def save_calibration(path: Path, calibration: Calibration, inverter: Inverter) -> None:
     write_json(
         path,
         {
-            "format": FORMAT, "model": inverter.manifest["weights"]["sha256"],
-            "attackers": {name: asdict(fit) for name, fit in fits.items()},
+            "format": FORMAT, "model": inverter.manifest["weights"]["sha256"], "likeness": calibration.likeness,
+            "attackers": {name: asdict(fit) for name, fit in calibration.fits.items()},
         },
     )  # fmt: skip
 
 
-def load_calibration(inverter: Inverter) -> dict[str, Fit]:
-    """What lies beside the model; nothing where it was never calibrated."""
+def load_calibration(inverter: Inverter) -> Calibration:
+    """What lies beside the model; nothing is known where it was never calibrated."""
     path = inverter.folder / CALIBRATION
     if not path.is_file():
-        return {}
+        return Calibration({})
     held: Any = read_json(path)
     if not isinstance(held, dict) or held.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no calibration of format {FORMAT}; run unmask calibrate again")
     if held.get("model") != inverter.manifest["weights"]["sha256"]:
         log.warning("%s is of another model, so it is not known how sure this one is; run unmask calibrate", path)
-        return {}
+        return Calibration({})
     try:
-        return {name: _restored(one) for name, one in held["attackers"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+        alike = None if held["likeness"] is None else (float(held["likeness"][0]), float(held["likeness"][1]))
+        return Calibration({name: _restored(one) for name, one in held["attackers"].items()}, alike)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path} is not as unmask writes it ({error}); run unmask calibrate again") from error
 
 
@@ -234,12 +259,23 @@ def _restored(held: dict[str, Any]) -> Fit:
 
 
 def shares_right(
-    fits: Mapping[str, Fit], found: Mapping[str, Sequence[Reconstruction]], seed: int
+    calibration: Calibration, found: Mapping[str, Sequence[Reconstruction]], alike: float | None, seed: int
 ) -> dict[str, Interval]:
-    """What each attacker's words are worth; nothing at all if one of them is unlike what was calibrated.
+    """What each attacker's words are worth; nothing at all where the vectors are unlike what was calibrated.
 
-    Vectors of another encoder, too, give an attacker some confidence: whoever has something to compare with notices.
+    That is where what the blind attacker read is less `alike` its vectors than of any domain, or where any attacker is
+    out of its range. Where nobody compared a text with a vector, nothing is said.
     """
-    shares = {name: predicted(fits[name], rows, seed) for name, rows in found.items() if name in fits}
+    fits = {name: fit for name, fit in calibration.fits.items() if name in found}
+    is_compared = alike is not None and calibration.likeness is not None
+    if is_compared and not _is_between(calibration.likeness or (0, 0), alike or 0.0):
+        return {}
+    if not is_compared and not any(fit.has_cosine for fit in fits.values()):
+        return {}
+    shares = {name: predicted(fit, found[name], seed) for name, fit in fits.items()}
     known = {name: share for name, share in shares.items() if share is not None}
     return known if len(known) == len(shares) else {}
+
+
+def _is_between(bounds: tuple[float, float], value: float) -> bool:
+    return bounds[0] - BEYOND <= value <= bounds[1] + BEYOND

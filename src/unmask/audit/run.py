@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unmask.audit.calibration import load_calibration, shares_right
+from unmask.audit.calibration import likeness, load_calibration, shares_right
 from unmask.audit.census import Census, Counting, near_duplicates
 from unmask.audit.protection import Protections, protections, spare_rows
-from unmask.audit.rungs import BUDGETS, STEPS, Attackers, Outcome, climb, rungs
+from unmask.audit.rungs import BLIND, BUDGETS, STEPS, Attackers, Outcome, climb, rungs
 from unmask.audit.scores import Score, scores
 from unmask.audit.verdict import Verdict, verdict
 from unmask.benchmark.held_out import Progress, no_progress
@@ -159,7 +159,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
             f"none of the {len(sample)} sampled vectors of {source.origin} has a text; change --texts-field"
         )
     near = _agreement(inverter, sample) if has_texts and asked.may_ask_encoder else None
-    fits = load_calibration(inverter)
+    calibration = load_calibration(inverter)
     ladder = rungs(asked.budgets)
     attackers = Attackers(
         inverter, sample, DecodeOptions(steps=STEPS, seed=asked.seed), asked.may_ask_encoder, asked.pairs
@@ -171,6 +171,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         guesses = [outcome for outcome in outcomes if outcome.rung.is_baseline and outcome.left_out is None]
         helping = protections(attackers, others, guesses, on_progress)
     tried = {outcome.rung.name: outcome.found for outcome in outcomes if not outcome.left_out}
+    alike = likeness(inverter, sample.values, tried[BLIND]) if calibration.likeness and BLIND in tried else None
     return Findings(
         asked=asked,
         origin=source.origin,
@@ -184,7 +185,7 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         scored=tuple(scored),
         verdict=verdict(scored, ladder),
         protections=helping,
-        predicted=shares_right(fits, tried, asked.seed),
+        predicted=shares_right(calibration, tried, alike, asked.seed),
         made_with={
             "model_fingerprint": inverter.manifest["weights"]["sha256"],
             "encoder": inverter.manifest["encoder"].get("name"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unmask.records import Reconstruction, VectorBatch
 
 BUDGETS = (160,)  # encoder calls for each vector
+BLIND = "blind"
 COMPARED = 160  # texts that a surrogate compares with each vector
 STEPS = 8
 TOGETHER = 64  # vectors between two reports of progress
@@ -78,7 +79,7 @@ def rungs(budgets: Sequence[int] = BUDGETS) -> list[Rung]:
         Rung("unconditional", "a model, and no vector", _unconditional, is_baseline=True),
         Rung("shuffled", "a model, and the vector of another text", _shuffled, _missing_others, is_baseline=True),
         Rung("nearest", "the dump, and other texts with their vectors", _nearest, _missing_pairs),
-        Rung("blind", "the dump and a model", blind),
+        Rung(BLIND, "the dump and a model", blind),
         Rung(
             "surrogate", "the dump, a model and a stand-in for the encoder that it was taught with",
             lambda attackers: _model(attackers, SearchOptions(scorer=SURROGATE, budget=COMPARED)), _missing_surrogate,

@@ -48,15 +48,15 @@ def calibrate(
     path = out or inverter.folder / CALIBRATION
     check_writable(path)
     with Stages() as stages:
-        fits = run_calibration(
+        found = run_calibration(
             inverter, read_labelled_texts(texts), limit=limit, seed=seed, budgets=tuple(budget or BUDGETS),
             on_progress=stages,
         )  # fmt: skip
-    save_calibration(path, fits, inverter)
+    save_calibration(path, found, inverter)
     print_table(
         [
             (name, f"{fit.texts:,} texts of {len(fit.domains)} domains", f"off by {fit.miss:.1%} for one left out")
-            for name, fit in fits.items()
+            for name, fit in found.fits.items()
         ]
     )
     if out is not None:
