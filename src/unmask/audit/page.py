@@ -42,6 +42,7 @@ h1 { font-size: 1.3rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td { overflow-wrap: break-word; } .quiet { color: var(--quiet); } code { overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
+@media (max-width: 32rem) { svg text { font-size: 20px; } }
 svg .bar { fill: var(--bar); } svg .guess { fill: var(--guess); } svg line { stroke: var(--ink); stroke-width: 2; }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg circle { fill: var(--bar); }
 """
