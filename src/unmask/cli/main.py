@@ -32,7 +32,7 @@ COMMANDS: Registry[Any] = Registry(
         Entry(
             "calibrate",
             "unmask.cli.calibrate:calibrate",
-            "Learn what a model's confidence is worth, for audits without texts.",
+            "Learn what a model's confidence is worth.",
         ),
         Entry("export", "unmask.cli.export:export", "Write a smaller copy of a trained model."),
         Entry("evaluate", "unmask.cli.evaluate:evaluate", "Measure how much comes back, on text never trained on."),
