@@ -166,3 +166,20 @@ def test_a_few_reasons_are_kept_however_many_rows_are_wrong() -> None:
     for row in range(1000):
         left_out.add(str(row), "all zeros")
     assert left_out.total == 1000 and left_out.named == {"all zeros": ["0", "1", "2", "3", "4"]}
+
+
+def test_what_json_lines_hold_is_not_decided_by_a_first_line_that_is_wrong(tmp_path: Path) -> None:
+    lines = [
+        '{"id": "a", "vector": null}', "no JSON", '{"id": "c", "vector": [0.5, 1.0]}',
+        '{"id": "d", "vector": [0.25, 2.0], "body": "here"}',
+    ]  # fmt: skip
+    (tmp_path / "v.jsonl").write_text("\n".join(lines))
+    left_out = LeftOut()
+    source = open_vectors(tmp_path / "v.jsonl")
+    (batch,) = source.batches(9, left_out=left_out)
+    assert batch.ids == ("c", "d") and batch.texts == (None, "here") and left_out.total == 2
+    with pytest.raises(VectorError, match="line 1"):
+        list(source.batches(9))
+    (tmp_path / "w.jsonl").write_text("\n".join(lines[:2]))
+    with pytest.raises(VectorError, match="line 1"):
+        open_vectors(tmp_path / "w.jsonl")

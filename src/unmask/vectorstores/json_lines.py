@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 from unmask.errors import InputError, VectorError
 from unmask.vectorstores.base import ID_NAMES, Fields, LeftOut, Piece, VectorSource, find_texts
 from unmask.vectorstores.numbers import Numbers
-from unmask.vectorstores.rows import NoVector, as_vector
+from unmask.vectorstores.rows import LOOKED_AT, NoVector, as_vector
 
 VECTOR_KEYS = ("vector", "embedding", "values")
 STANDARD_INPUT = "-"
@@ -36,22 +37,16 @@ class JsonLines(VectorSource):
         self._key = fields.vectors
         self._waiting: Iterator[tuple[int, bytes]] | None = None
         lines = self._lines()
-        first = next(lines, None)
-        if first is None:
+        first = list(itertools.islice(lines, LOOKED_AT))
+        if not first:
             raise InputError(
                 f"{self.origin} has no line that holds a vector, expected at least one; check what wrote it"
             )
         if not self.is_repeatable:
             # Standard input cannot be opened twice: what was looked at is read again from here.
-            self._waiting = itertools.chain([first], lines)
-        number, line = first
-        record = self._parse(number, line)
-        self._is_object = isinstance(record, dict)
-        words = list[str]()
-        if isinstance(record, dict):
-            self._key = self._choose_key(record, number)
-            words = [name for name, value in record.items() if isinstance(value, str | None) and name != self._key]
-        vector = self._vector(record, number)
+            self._waiting = itertools.chain(first, lines)
+        record, number, vector = self._usual(first)
+        words = self._words(first)
         self._id_key = next((name for name in ID_NAMES if self._is_object and name in record), None)
         self._text_key = find_texts(words, fields.texts, self.origin)
         self._columns = len(vector)
@@ -68,6 +63,31 @@ class JsonLines(VectorSource):
         super().__init__(
             self.origin, numbers, stored, None, self._columns, self._id_key is not None, self._text_key is not None
         )
+
+    def _usual(self, lines: list[tuple[int, bytes]]) -> tuple[Any, int, list[Any]]:
+        """The first line that holds a vector says what all of them are; a wrong one before it is only that."""
+        wrong: WrongLine | None = None
+        for number, line in lines:
+            try:
+                record = self._parse(number, line)
+                self._is_object = isinstance(record, dict)
+                if isinstance(record, dict):
+                    self._key = self._choose_key(record, number)
+                return record, number, self._vector(record, number)
+            except WrongLine as error:
+                wrong = wrong or error
+        assert wrong is not None
+        raise wrong
+
+    def _words(self, lines: list[tuple[int, bytes]]) -> list[str]:
+        """The fields that hold text in any of these lines: one may be missing in the first."""
+        found: dict[str, None] = {}
+        for number, line in lines if self._is_object else ():
+            with contextlib.suppress(WrongLine):
+                record = self._parse(number, line)
+                shown = record.items() if isinstance(record, dict) else ()
+                found |= {name: None for name, value in shown if isinstance(value, str | None) and name != self._key}
+        return list(found)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Numbered lines, blank ones left out."""
