@@ -16,6 +16,8 @@ from typing import IO, Any, BinaryIO
 
 from unmask.errors import InputError, OutputError
 
+PRIVATE = 0o600  # of files that hold what was read back: for the user alone
+
 
 def explain_write_failure(path: Path, error: OSError) -> OutputError:
     """The one sentence a user needs when a write fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ class VectorBatch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> VectorBatch:
+        """These rows, in this order."""
+        texts = None if self.texts is None else tuple(self.texts[row] for row in rows)
+        return VectorBatch(self.values[rows], tuple(self.ids[row] for row in rows), self.first_row, texts)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unmask.errors import OutputError
-from unmask.files import explain_write_failure, read_json, try_lock, write_json
+from unmask.files import PRIVATE, explain_write_failure, read_json, try_lock, write_json
 
 if TYPE_CHECKING:
     from unmask.vectorstores.base import VectorSource
 
 # Recovered text is as sensitive as what it was recovered from.
-PRIVATE = 0o600
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 
 

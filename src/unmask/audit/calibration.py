@@ -267,10 +267,11 @@ def shares_right(
     out of its range. Where nobody compared a text with a vector, nothing is said.
     """
     fits = {name: fit for name, fit in calibration.fits.items() if name in found}
-    is_compared = alike is not None and calibration.likeness is not None
-    if is_compared and not _is_between(calibration.likeness or (0, 0), alike or 0.0):
-        return {}
-    if not is_compared and not any(fit.has_cosine for fit in fits.values()):
+    if alike is None or calibration.likeness is None:
+        is_like = any(fit.has_cosine for fit in fits.values())  # whose cosine will be looked at
+    else:
+        is_like = _is_between(calibration.likeness, alike)
+    if not is_like:
         return {}
     shares = {name: predicted(fit, found[name], seed) for name, fit in fits.items()}
     known = {name: share for name, share in shares.items() if share is not None}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unmask.audit.personal import find_personal, is_in
-from unmask.files import atomic_writer
+from unmask.files import PRIVATE, atomic_writer
 
 if TYPE_CHECKING:
     from unmask.audit.run import Findings
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from unmask.records import Interval
 
 AUDIT, ATTACKER, DEFENCE, RECORD = "audit", "attacker", "defence", "record"
-PRIVATE = 0o600
 
 
 def lines(findings: Findings) -> Iterator[dict[str, Any]]:

@@ -13,17 +13,15 @@ from unmask.audit.charts import bars, leak_against_ranking
 from unmask.audit.personal import find_personal, is_in
 from unmask.audit.protection import NEAREST, advice
 from unmask.audit.scores import DECIDES, LIFT
-from unmask.audit.verdict import EXACT, GRADES, prediction
-from unmask.files import atomic_writer
+from unmask.audit.verdict import EXACT, GRADES, prediction, surest
+from unmask.files import PRIVATE, atomic_writer
 
 if TYPE_CHECKING:
     from unmask.audit.run import Findings
-    from unmask.audit.scores import Score
     from unmask.records import Interval
 
 VERIFIED = "what was read has the stored vector"
 WORST = 20  # records that are listed
-PRIVATE = 0o600
 STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --panel: #f4f6f8; --ink: #14181d; --quiet: #505a66; --line: #c3cad2;
   --bar: #0b5cad; --guess: #737d89; font: 16px/1.5 system-ui, sans-serif; }
@@ -80,14 +78,8 @@ def write_page(path: Path, findings: Findings, command: str, shows_text: bool) -
         handle.write(page(findings, command, shows_text).encode("utf-8", "replace"))
 
 
-def best_of(findings: Findings) -> Score | None:
-    """The attacker whom the verdict is about."""
-    ruling = findings.verdict
-    return next((score for score in findings.scored if ruling is not None and score.rung == ruling.rung), None)
-
-
 def _first_screen(findings: Findings) -> str:
-    ruling, best = findings.verdict, best_of(findings)
+    ruling, best = findings.verdict, findings.best
     if ruling is None or best is None:
         return _first_screen_unseen(findings)
     leaks = [leak for leak in best.kinds if leak.is_leak]
@@ -133,14 +125,13 @@ def _first_screen_unseen(findings: Findings) -> str:
         if findings.verified:
             sentence += f" {findings.verified} of {len(findings.sample)} were surely read word for word: {VERIFIED}."
         return f'<section class="first"><p class="verdict">{escape(sentence)}</p></section>'
-    name = max(findings.predicted, key=lambda each: findings.predicted[each].value)
+    name = surest(findings.predicted)
     found = next(outcome.found for outcome in findings.outcomes if outcome.rung.name == name)
-    verified = findings.verified
     right = findings.predicted[name]
     figures = [
         ("words read that are right", f"{right.value:.0%}", f"{_range(right)}, predicted"),
         ("words read of a text", f"{sum(len(row.token_ids) for row in found) / len(found):.0f}", "in the mean"),
-        ("texts surely word for word", f"{verified}", f"of {len(found)}: {VERIFIED}"),
+        ("texts surely word for word", str(findings.verified), f"of {len(found)}: {VERIFIED}"),
     ]  # fmt: skip
     return (
         f'<section class="first"><p class="verdict">{escape(sentence)}</p>{_figures(figures)}'
@@ -176,7 +167,7 @@ def _attackers(findings: Findings) -> str:
 
 
 def _personal(findings: Findings) -> str:
-    best = best_of(findings)
+    best = findings.best
     if best is None or not best.kinds:
         return ""
     rows = [
@@ -245,7 +236,7 @@ def _left_out(findings: Findings) -> str:
 
 
 def _worst(findings: Findings, shows_text: bool) -> str:
-    best = best_of(findings)
+    best = findings.best
     outcome = next((o for o in findings.outcomes if best is not None and o.rung.name == best.rung), None)
     if best is None or outcome is None or findings.sample.texts is None:
         return ""

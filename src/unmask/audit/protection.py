@@ -13,7 +13,6 @@ from unmask.audit.scores import DECIDES, Score, scores
 from unmask.benchmark.held_out import Progress, no_progress
 from unmask.defences.blurring import Blur, blurred
 from unmask.defences.transforms import Codebook, Undoing, rotated, scaled_and_perturbed
-from unmask.errors import InputError
 from unmask.metrics.bootstrap import intervals_of_means
 from unmask.metrics.retrieval import ranking_kept
 from unmask.metrics.vectors import unit
@@ -28,7 +27,7 @@ NEAREST = 10
 HELPS = 0.8  # of what is read without a defence, at most, after one that is called a help
 ENOUGH = 0.9  # of the neighbours by which a search is still the same to its users
 ALIKE = 1e-2  # spread of the lengths, as a share of their mean, below which all count as equally long
-UNDEFENDED = "none"
+UNDEFENDED, UNAWARE, AWARE = "none", "unaware", "aware"
 WIDTH_OF_CODE = 8  # numbers that product quantisation keeps one byte for
 
 
@@ -125,7 +124,7 @@ def protections(
         return Protections(missing=f"{len(searched)} vectors are too few to search among, {NEAREST + 2} are needed")
     known = spare.values[: KNOWN_TIMES * sample.values.shape[1]]
     tried = defences(np.concatenate([sample.values, spare.values]), attackers.options.seed)
-    attacked = _rows(sample, places)
+    attacked = sample.take(places)
     guessed = [replace(guess, found=tuple(guess.found[place] for place in places)) for guess in guesses]
     work = _Work(attackers, attacked, known, searched, guessed)
     rows = []
@@ -171,11 +170,11 @@ class _Work:
 
     def protection(self, defence: Defence) -> Protection:
         # At once: a defence draws for a vector by its place, and no vector may be defended twice.
-        parts = [len(self.attacked), len(self.attacked) + len(self.known)]
+        count = len(self.attacked)
         defended = defence.apply(np.concatenate([self.attacked.values, self.known]))
         kept = dict(zip(("recall", "ndcg"), ranking_kept(self.searched, defence.apply(self.searched)), strict=True))
         intervals = intervals_of_means(kept, self.attackers.options.seed)
-        outcomes = list(self._attacks(defence, defended[: parts[0]], defended[parts[0] :]))
+        outcomes = list(self._attacks(defence, defended[:count], defended[count:]))
         failed = next((outcome.left_out for outcome in outcomes if outcome.left_out), None)
         scored = {
             score.rung: score
@@ -199,9 +198,6 @@ class _Work:
             yield from climb(replace(self.attackers, vectors=batch), [rung])
 
 
-UNAWARE, AWARE = "unaware", "aware"
-
-
 def as_long_as(original: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """Changed vectors (rows, dimension) brought to the lengths that everybody knows the encoder to give."""
     lengths = np.linalg.norm(original, axis=1)
@@ -209,12 +205,3 @@ def as_long_as(original: np.ndarray, changed: np.ndarray) -> np.ndarray:
         return unit(changed) * np.float32(lengths.mean())
     found = float(np.linalg.norm(changed, axis=1).mean())
     return np.asarray(changed, dtype=np.float32) * np.float32(lengths.mean() / found if found else 1.0)
-
-
-def _rows(batch: VectorBatch, places: Sequence[int]) -> VectorBatch:
-    if batch.texts is None:
-        raise InputError("the vectors have no texts, expected some; name their field with --texts-field")
-    return replace(
-        batch, values=batch.values[list(places)], ids=tuple(batch.ids[place] for place in places),
-        texts=tuple(batch.texts[place] for place in places),
-    )  # fmt: skip

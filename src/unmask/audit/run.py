@@ -76,6 +76,11 @@ class Findings:
     made_with: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def best(self) -> Score | None:
+        """The attacker whom the verdict is about."""
+        return next((score for score in self.scored if self.verdict and score.rung == self.verdict.rung), None)
+
+    @property
     def verified(self) -> int:
         """Sampled vectors of which some attacker's text has the very vector, so that it was surely read."""
         found = [outcome.found for outcome in self.outcomes if not outcome.left_out]

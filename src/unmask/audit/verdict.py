@@ -56,11 +56,16 @@ def verdict(scored: Sequence[Score], ladder: Sequence[Rung]) -> Verdict | None:
     return Verdict(grade, dict(GRADES)[grade], sentence, best.rung, lift)
 
 
+def surest(predicted: Mapping[str, Interval]) -> str:
+    """The attacker whose words are likeliest right."""
+    return max(predicted, key=lambda name: predicted[name].value)
+
+
 def prediction(predicted: Mapping[str, Interval], ladder: Sequence[Rung]) -> str | None:
     """What is said in place of a verdict where there are no texts, of the attacker whose words are likeliest right."""
     if not predicted:
         return None
-    name = max(predicted, key=lambda each: predicted[each].value)
+    name = surest(predicted)
     has = next((rung.has for rung in ladder if rung.name == name), name)
     return (
         f"Who has {has} reads back texts of whose words about {_share(predicted[name])} are right. That is what the "

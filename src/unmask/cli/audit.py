@@ -100,12 +100,15 @@ def audit(
         write_texts(texts_out, findings)
     show(findings)
     note(f"the report is {html}")
-    if fail_over is None:
-        return
+    if fail_over is not None:
+        fail_if_over(findings, fail_over)
+
+
+def fail_if_over(findings: Findings, limit: float) -> None:
     if findings.verdict is None:
         raise InputError("no attacker could try, so --fail-over has nothing to go by; the report says why")
-    if findings.verdict.is_over(fail_over):
-        note(f"more leaks than --fail-over {fail_over:g} allows: {findings.verdict.leak.value:.3f}")
+    if findings.verdict.is_over(limit):
+        note(f"more leaks than --fail-over {limit:g} allows: {findings.verdict.leak.value:.3f}")
         raise typer.Exit(OVER)
 
 

@@ -29,11 +29,7 @@ COMMANDS: Registry[Any] = Registry(
             "unmask.cli.train_surrogate:train_surrogate",
             "Train a stand-in for the encoder, to search without it.",
         ),
-        Entry(
-            "calibrate",
-            "unmask.cli.calibrate:calibrate",
-            "Learn what a model's confidence is worth.",
-        ),
+        Entry("calibrate", "unmask.cli.calibrate:calibrate", "Learn what a model's confidence is worth."),
         Entry("export", "unmask.cli.export:export", "Write a smaller copy of a trained model."),
         Entry("evaluate", "unmask.cli.evaluate:evaluate", "Measure how much comes back, on text never trained on."),
         Entry("bench", "unmask.cli.bench:bench", "Measure the published tables, and draw them."),

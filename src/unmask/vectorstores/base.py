@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,22 @@ def find_ids(shapes: dict[str, tuple[int, ...]], rows: int) -> str | None:
     return next((name for name in ID_NAMES if shapes.get(name) == (rows,)), None)
 
 
+def choose_column(
+    names: Iterable[str], candidates: Sequence[str], asked: str | None, origin: str, what: str = "column"
+) -> str:
+    """Which of a table's columns holds the vectors: the one that was asked for, or the only one that can."""
+    if asked is not None:
+        if asked not in names:
+            raise InputError(f"{origin} has no {what} '{asked}', it has: {', '.join(names)}; change --key")
+        return asked
+    if len(candidates) != 1:
+        listed = ", ".join(candidates) or "none"
+        raise InputError(
+            f"{origin} has {len(candidates)} {what}s of vectors, expected one ({listed}); name it with --key"
+        )
+    return candidates[0]
+
+
 def choose_collection(names: Sequence[str], usable: Sequence[str], asked: str | None, origin: str, what: str) -> str:
     """Which of a store's collections is meant: the one that was asked for, or the only one that holds vectors."""
     listed = ", ".join(names) or "none"
@@ -179,6 +195,11 @@ def address_of(place: str, port: int, options: Sequence[str] = ()) -> tuple[str,
             "docs/stores.md says where keys are taken from"
         )
     return found
+
+
+def quoted(*parts: str) -> str:
+    """A name in SQL, whatever it holds."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def first_line(error: Exception) -> str:

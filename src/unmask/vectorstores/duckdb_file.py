@@ -7,7 +7,7 @@ from typing import Any
 
 from unmask.errors import InputError, MissingExtra
 from unmask.vectorstores.arrow import ArrowSource, is_list_of_numbers
-from unmask.vectorstores.base import Fields, choose_collection, first_line
+from unmask.vectorstores.base import Fields, choose_collection, first_line, quoted
 from unmask.vectorstores.numbers import Numbers
 
 # A file may hold what reads other files or asks the network; only its own tables are wanted.
@@ -32,12 +32,12 @@ class DuckDbFile(ArrowSource):
             ).fetchall()
             named = {name if schema == "main" else f"{schema}.{name}": (schema, name) for schema, name in tables}
             schemas = {
-                name: self._ask(f"select * from {_quoted(*parts)} limit 0").to_arrow_table().schema
+                name: self._ask(f"select * from {quoted(*parts)} limit 0").to_arrow_table().schema
                 for name, parts in named.items()
             }
             usable = [name for name, schema in schemas.items() if any(is_list_of_numbers(f.type) for f in schema)]
             chosen = choose_collection(list(named), usable, fields.collection, path, "table")
-            self._table = _quoted(*named[chosen])
+            self._table = quoted(*named[chosen])
             ((count,),) = self._ask(f"select count(*) from {self._table}").fetchall()
         except duckdb.Error as error:
             raise self._damaged(error) from error
@@ -53,7 +53,7 @@ class DuckDbFile(ArrowSource):
         )
 
     def _record_batches(self, columns: list[str], batch_size: int, skip: int) -> Iterator[tuple[int, Any]]:
-        listed, row = ", ".join(_quoted(name) for name in columns), skip
+        listed, row = ", ".join(quoted(name) for name in columns), skip
         try:
             found = self._ask(f"select {listed} from {self._table} offset {skip}")
             for batch in found.to_arrow_reader(batch_size):
@@ -61,7 +61,3 @@ class DuckDbFile(ArrowSource):
                 row += batch.num_rows
         except self._failure as error:
             raise self._damaged(error) from error
-
-
-def _quoted(*parts: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from unmask.errors import InputError
-from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line
+from unmask.vectorstores.base import Fields, address_of, choose_collection, choose_column, find_texts, first_line
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource
 
@@ -43,12 +43,7 @@ class Elastic(RowSource):
         self._index = choose_collection(list(held), usable, fields.collection or path or None, place, "index")
         kinds = held[self._index]
         candidates = [name for name, kind in kinds.items() if kind in VECTORS]
-        if fields.vectors is not None and fields.vectors not in kinds:
-            raise InputError(f"{place} has no field '{fields.vectors}', it has: {', '.join(kinds)}; change --key")
-        if fields.vectors is None and len(candidates) != 1:
-            listed = ", ".join(candidates) or "none"
-            raise InputError(f"{place} has {len(candidates)} fields of vectors ({listed}); name one with --key")
-        self._field = fields.vectors or candidates[0]
+        self._field = choose_column(kinds, candidates, fields.vectors, place, "field")
         words = [name for name, kind in kinds.items() if kind in TEXTS]
         self._text = find_texts(words, fields.texts, place)
         count = self._ask("GET", f"/{quote(self._index)}/_count").get("count")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unmask.errors import InputError
-from unmask.vectorstores.base import ID_NAMES, Fields, choose_collection, find_texts
+from unmask.vectorstores.base import ID_NAMES, Fields, choose_collection, choose_column, find_texts
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource, bits_of, floats_of
 
@@ -28,12 +28,7 @@ class PgDump(RowSource):
         usable = [name for name in columns if name in kinds]
         self._table = choose_collection(list(columns), usable, fields.collection, path, "table")
         self._names, of_table = columns[self._table], kinds.get(self._table, {})
-        candidates = list(of_table)
-        if fields.vectors is not None and fields.vectors not in self._names:
-            raise InputError(f"{path} has no column '{fields.vectors}', it has: {', '.join(self._names)}; change --key")
-        if fields.vectors is None and len(candidates) != 1:
-            raise InputError(f"{path} has {len(candidates)} columns of vectors, expected one; name it with --key")
-        self._column = fields.vectors or candidates[0]
+        self._column = choose_column(self._names, list(of_table), fields.vectors, path)
         self._is_bits = of_table.get(self._column) == "bit"
         self._text = find_texts([name for name in self._names if name != self._column], fields.texts, path)
         self._id = next((name for name in ID_NAMES if name in self._names), None)

@@ -7,7 +7,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from unmask.errors import InputError, MissingExtra
-from unmask.vectorstores.base import ID_NAMES, Fields, address_of, choose_collection, find_texts, first_line
+from unmask.vectorstores.base import (
+    ID_NAMES,
+    Fields,
+    address_of,
+    choose_collection,
+    choose_column,
+    find_texts,
+    first_line,
+    quoted,
+)
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource, bits_of, floats_of
 
@@ -61,36 +70,27 @@ class PostgreSql(RowSource):
         named: dict[str, tuple[str, str]] = {}
         for schema, table in tables:
             short = table if schema == "public" else f"{schema}.{table}"
-            named[short if short not in named else f"{_quoted(schema)}.{_quoted(table)}"] = schema, table
+            named[short if short not in named else quoted(schema, table)] = schema, table
         usable = [name for name, parts in named.items() if any(kind in KINDS for kind, _ in tables[parts].values())]
         chosen = choose_collection(list(named), usable, fields.collection, place, "table")
         self._choose_columns(tables[named[chosen]], fields)
-        self._table = ".".join(map(_quoted, named[chosen]))
+        self._table = quoted(*named[chosen])
         ((count,),) = self._ask(f"select count(*) from {self._table}")
         super().__init__(f"{place}[{chosen}]", numbers, count, self._id is not None, self._text is not None)
 
     def _choose_columns(self, columns: dict[str, tuple[str, bool]], fields: Fields) -> None:
         candidates = [name for name, (kind, _) in columns.items() if kind in KINDS]
-        if fields.vectors is not None and fields.vectors not in columns:
-            raise InputError(
-                f"{self.origin} has no column '{fields.vectors}', it has: {', '.join(columns)}; change --key"
-            )
-        if fields.vectors is None and len(candidates) != 1:
-            listed = ", ".join(candidates) or "none"
-            raise InputError(
-                f"{self.origin} has {len(candidates)} columns of vectors, expected one ({listed}); name it with --key"
-            )
-        self._column = fields.vectors or candidates[0]
+        self._column = choose_column(columns, candidates, fields.vectors, self.origin)
         self._is_bits = columns[self._column][0] == BITS
         words = [name for name, (kind, _) in columns.items() if kind in TEXTS and name != self._column]
         self._text = find_texts(words, fields.texts, self.origin)
         keys = [name for name, (_, is_key) in columns.items() if is_key]
         self._id = next((name for name in (*ID_NAMES, *keys) if name in columns), None)
-        self._order = _quoted(keys[0]) if keys else "ctid"
+        self._order = quoted(keys[0]) if keys else "ctid"
 
     def _rows(self, skip: int) -> Iterator[Row]:
         wanted = [self._column, self._id, self._text]
-        listed = ", ".join("null" if name is None else f"{_quoted(name)}::text" for name in wanted)
+        listed = ", ".join("null" if name is None else f"{quoted(name)}::text" for name in wanted)
         # By the table's own column: what is listed has the same name, and is text.
         query = f"select {listed} from {self._table} as held order by held.{self._order} offset {skip}"
         for number, (value, name, text) in enumerate(self._stream(query), start=skip):
@@ -122,7 +122,3 @@ class PostgreSql(RowSource):
             f"{self.origin} cannot be read as a PostgreSQL server ({first_line(error)}); check host, port and "
             "database, and PGUSER and PGPASSWORD or ~/.pgpass"
         )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

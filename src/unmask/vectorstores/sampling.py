@@ -53,7 +53,7 @@ def draw_samples(
         # Whoever draws more than all of those that are wanted has no chance.
         bound = np.partition(keys, wanted - 1)[wanted - 1] if len(keys) >= wanted else np.inf
         chosen = np.flatnonzero(drawn < bound)
-        held.append(_some(batch, chosen))
+        held.append(batch.take(chosen))
         keys = np.append(keys, drawn[chosen])
         seen += len(batch)
         if len(keys) > HELD * wanted:
@@ -62,7 +62,7 @@ def draw_samples(
         raise InputError(f"{source.origin} has no row that is a vector; see what was left out of it")
     (kept,), keys = _least(held, keys, wanted)
     order = np.argsort(keys, kind="stable")
-    return _some(kept, np.sort(order[:size])), _some(kept, np.sort(order[size:]))
+    return kept.take(np.sort(order[:size])), kept.take(np.sort(order[size:]))
 
 
 def _least(held: list[VectorBatch], keys: np.ndarray, size: int) -> tuple[list[VectorBatch], np.ndarray]:
@@ -72,9 +72,4 @@ def _least(held: list[VectorBatch], keys: np.ndarray, size: int) -> tuple[list[V
     whole = VectorBatch(
         np.concatenate([batch.values for batch in held]), tuple(name for batch in held for name in batch.ids), 0, texts
     )
-    return [_some(whole, kept)], keys[kept]
-
-
-def _some(batch: VectorBatch, rows: np.ndarray) -> VectorBatch:
-    texts = None if batch.texts is None else tuple(batch.texts[row] for row in rows)
-    return VectorBatch(batch.values[rows], tuple(batch.ids[row] for row in rows), batch.first_row, texts)
+    return [whole.take(kept)], keys[kept]

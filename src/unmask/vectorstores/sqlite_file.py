@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unmask.errors import InputError, VectorError
-from unmask.vectorstores.base import ID_NAMES, Fields, choose_collection, find_texts
+from unmask.vectorstores.base import ID_NAMES, Fields, choose_collection, find_texts, quoted
 from unmask.vectorstores.json_lines import VECTOR_KEYS
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource
@@ -59,11 +59,11 @@ class SqliteFile(RowSource):
             ) from error
 
     def _columns_of(self, table: str) -> list[tuple[str, str]]:
-        return [(row[1], row[2]) for row in self._ask(f"pragma table_info({_quoted(table)})")]
+        return [(row[1], row[2]) for row in self._ask(f"pragma table_info({quoted(table)})")]
 
     def _count(self) -> int:
         counted = f"{self._table}_rowids" if self._is_virtual else self._table
-        return int(next(self._ask(f"select count(*) from {_quoted(counted)}"))[0])
+        return int(next(self._ask(f"select count(*) from {quoted(counted)}"))[0])
 
     def _prepare_plain(self, columns: list[tuple[str, str]], fields: Fields) -> None:
         self._is_virtual = False
@@ -106,25 +106,25 @@ class SqliteFile(RowSource):
         yield from itertools.islice(self._of_chunks(), skip, None) if self._is_virtual else self._of_table(skip)
 
     def _of_table(self, skip: int) -> Iterator[Row]:
-        columns = [_quoted(self._column), self._id if self._id == "rowid" else _quoted(self._id)]
-        columns += [] if self._text is None else [_quoted(self._text)]
-        query = f"select {', '.join(columns)} from {_quoted(self._table)} limit -1 offset {skip}"
+        columns = [quoted(self._column), self._id if self._id == "rowid" else quoted(self._id)]
+        columns += [] if self._text is None else [quoted(self._text)]
+        query = f"select {', '.join(columns)} from {quoted(self._table)} limit -1 offset {skip}"
         for value, name, *text in self._ask(query):
             yield Row(str(name), value, text[0] if text and isinstance(text[0], str) else None)
 
     def _of_chunks(self) -> Iterator[Row]:
         """A chunk holds the vectors of up to 1,024 rows, one behind the other; a bit says whether a row is there."""
         names = (
-            dict(self._ask(f"select rowid, id from {_quoted(self._table + '_rowids')}")) if self._has_text_key else {}
+            dict(self._ask(f"select rowid, id from {quoted(self._table + '_rowids')}")) if self._has_text_key else {}
         )
         texts = {} if self._text is None else dict(
-            self._ask(f"select rowid, {self._text} from {_quoted(self._table + '_auxiliary')}")
+            self._ask(f"select rowid, {self._text} from {quoted(self._table + '_auxiliary')}")
         )  # fmt: skip
         chunks = self._ask(
-            f"select chunk_id, validity, rowids from {_quoted(self._table + '_chunks')} order by chunk_id"
+            f"select chunk_id, validity, rowids from {quoted(self._table + '_chunks')} order by chunk_id"
         )
         for chunk, validity, rowids in chunks:
-            query = f"select vectors from {_quoted(f'{self._table}_vector_chunks{self._place:02}')} where rowid = ?"
+            query = f"select vectors from {quoted(f'{self._table}_vector_chunks{self._place:02}')} where rowid = ?"
             for (packed,) in self._ask(query, chunk):
                 is_there = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")  # (places,)
                 values = np.frombuffer(packed, self._stored).reshape(-1, self._size)  # (places, dimension)
@@ -136,7 +136,3 @@ class SqliteFile(RowSource):
 
 def _may_be_vector(name: str, kind: str) -> bool:
     return kind.upper() == "BLOB" or name in VECTOR_KEYS
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
