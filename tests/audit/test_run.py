@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from unmask.attacks.inverter import Inverter
 from unmask.audit.junit import junit, write_junit
 from unmask.audit.lines import lines, write_lines, write_texts
+from unmask.audit.origin import diagnosis
 from unmask.audit.page import page, write_page
-from unmask.audit.run import Asked, Findings, agreement, audit, what_it_takes
+from unmask.audit.run import Asked, Findings, audit, what_it_takes
 from unmask.audit.rungs import Rung, rungs
 from unmask.cli.main import app
 from unmask.errors import VectorError
@@ -30,7 +31,7 @@ SECRET = "<script>alert(1)</script> mail ann.lee@example.com & word1 word2"
 @pytest.fixture(autouse=True)
 def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny model's encoder has nothing to do with the vectors of these stores."""
-    monkeypatch.setattr("unmask.audit.run.agreement", lambda inverter, sample: 1.0)
+    monkeypatch.setattr("unmask.audit.run.diagnosis", lambda inverter, sample: None)
 
 
 @pytest.fixture
@@ -212,15 +213,50 @@ def test_vectors_of_another_dimension_say_what_it_takes(
 
 
 def test_vectors_of_another_encoder_are_not_called_safe(
-    store: Path, inverter: Inverter, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    store: Path, inverter: Inverter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unmask.audit.run.agreement", agreement)
+    monkeypatch.setattr("unmask.audit.run.diagnosis", diagnosis)
     with pytest.raises(VectorError, match=r"are not those that encoder 'words' gives their texts \(cosine .*--model"):
         audit(Asked(str(store)), inverter)
-    assert audit(Asked(str(store), may_ask_encoder=False), inverter).agreement is None
-    texts = ("word1 word2", "word3", "word4 word5 word6")
-    own = VectorBatch(inverter.encoder().encode(texts), ("a", "b", "c"), 0, texts)
-    assert agreement(inverter, own) == pytest.approx(1)
+    assert audit(Asked(str(store), may_ask_encoder=False), inverter).diagnosis is None
+
+
+def _store_of(path: Path, vectors: np.ndarray, texts: list[str]) -> Path:
+    rows = [{"vector": vector, "text": text} for vector, text in zip(vectors.tolist(), texts, strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("times", [1.0, 3.0])
+def test_the_encoders_own_vectors_are_known_whatever_their_length(
+    tmp_path: Path, inverter: Inverter, monkeypatch: pytest.MonkeyPatch, times: float
+) -> None:
+    monkeypatch.setattr("unmask.audit.run.diagnosis", diagnosis)
+    texts = [f"word{row} word{row + 1} word{row + 2}" for row in range(12)]
+    own = _store_of(tmp_path / "own.jsonl", times * inverter.encoder().encode(texts), texts)
+    found = audit(Asked(str(own), budgets=(), tries_defences=False), inverter)
+    assert found.diagnosis is not None and found.diagnosis.median_cosine == pytest.approx(1)
+    assert "of 12 texts 12 have its very vectors, cosine 1.000 in the median" in page(found, "x")
+    (first, *_) = lines(found)
+    assert first["stored_vectors"]["found"] == ("match" if times == 1 else "normalisation")
+
+
+def test_what_was_done_to_the_encoders_vectors_is_said(
+    tmp_path: Path, inverter: Inverter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unmask.audit.run.diagnosis", diagnosis)
+    texts = [f"word{row} word{row + 1} word{row + 2}" for row in range(12)]
+    made = inverter.encoder().encode(texts)
+    reordered = _store_of(tmp_path / "axes.jsonl", np.roll(made, 3, axis=1), texts)
+    with pytest.raises(VectorError, match="all angles between the vectors are the encoder's, but the axes are not"):
+        audit(Asked(str(reordered)), inverter)
+    cut = _store_of(tmp_path / "cut.jsonl", made[:, :6], texts)
+    with pytest.raises(VectorError, match=r"holds 6-d vectors \(the vectors are the first 6 of the encoder's 8 dim"):
+        audit(Asked(str(cut)), inverter)
+    shuffled = _store_of(tmp_path / "order.jsonl", made, ["word7 word8", *texts[1:][::-1]])
+    with pytest.raises(VectorError) as told:
+        audit(Asked(str(shuffled)), inverter)
+    assert "word8" not in str(told.value)  # what the texts say is for the user's eyes, not for a build's log
 
 
 def test_the_seed_is_that_of_the_attacks_too(store: Path, inverter: Inverter) -> None:

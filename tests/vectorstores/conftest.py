@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+Answer = Callable[[str, str, Any, Mapping[str, str]], tuple[int, Any]]
 Write = Callable[[Path, np.ndarray, list[str] | None], Path]
 
 
@@ -86,3 +91,38 @@ def writers() -> dict[str, Write]:
 @pytest.fixture(scope="session")
 def vectors() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((23, 5)).astype(np.float32)
+
+
+@contextlib.contextmanager
+def listening(answer: Answer) -> Iterator[str]:
+    """A server on this machine; `answer` takes method, path, what was sent and headers, and gives status and object."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, found = answer(self.command, self.path, json.loads(sent) if sent else None, headers)
+            told = json.dumps(found).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        do_GET = do_POST = do_DELETE = _answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def answering() -> Callable[[Answer], contextlib.AbstractContextManager[str]]:
+    return listening

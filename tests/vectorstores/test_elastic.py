@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -78,31 +75,18 @@ class Answers:
 
 
 @pytest.fixture
-def server(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Answers, str]]:
+def server(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch, answering: Any) -> Iterator[tuple[Answers, str]]:
     answers = Answers(vectors)
 
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
-            body = json.loads(sent) if sent else None
-            answers.asked.append((self.command, self.path, body, self.headers.get("authorization")))
-            status, found = answers.answer(self.command, self.path, body)
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(found).encode())
+    def answer(method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, Any]:
+        answers.asked.append((method, path, body, headers.get("authorization")))
+        return answers.answer(method, path, body)
 
-        do_GET = do_POST = do_DELETE = _answer
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
     for name in ("ELASTIC_API_KEY", "ELASTIC_USER", "ELASTIC_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("unmask.vectorstores.elastic.PAGE", 4)
-    yield answers, f"127.0.0.1:{listening.server_port}"
-    listening.shutdown()
+    with answering(answer) as place:
+        yield answers, place
 
 
 @pytest.mark.parametrize("is_recent", [True, False])

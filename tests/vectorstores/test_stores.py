@@ -112,4 +112,9 @@ def test_a_texts_field_that_is_not_there_says_which_are(tmp_path: Path, rows, na
 
 def test_every_store_has_its_test() -> None:
     written = {"sqlite" if name == "sqlite-vec" else name for name in stores.STORES}
-    assert set(STORES.names) - written == {"qdrant", "postgresql", "elastic"}  # servers, which have tests of their own
+    assert set(STORES.names) - written == {
+        "qdrant",
+        "postgresql",
+        "elastic",
+        "pinecone",
+    }  # servers, with tests of their own

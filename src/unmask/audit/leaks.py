@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unmask.audit.personal import KINDS, find_personal, recalled
+from unmask.audit.detection import Finder, Patterns
+from unmask.audit.personal import recalled
 from unmask.errors import InputError
 from unmask.metrics.bootstrap import interval_of_sums
 from unmask.records import Interval
@@ -35,19 +36,21 @@ class KindLeak:
 
 
 def leaks_by_kind(
-    texts: Sequence[str], recovered: Sequence[str], guesses: Mapping[str, Sequence[str]], seed: int = 0
-) -> list[KindLeak]:
+    texts: Sequence[str], recovered: Sequence[str], guesses: Mapping[str, Sequence[str]], seed: int = 0,
+    finder: Finder | None = None,
+) -> list[KindLeak]:  # fmt: skip
     """For every kind that occurs in `texts`; `guesses` are what each baseline wrote in place of `recovered`."""
     given = {"recovered": recovered, **guesses}
     for name, lines in given.items():
         if len(lines) != len(texts):
             raise InputError(f"{len(lines)} texts of '{name}' for {len(texts)} true ones, expected one for each")
-    pieces = [find_personal(text) for text in texts]
+    finder = finder or Patterns()
+    pieces = [finder.find(text) for text in texts]
     counted = {
         name: [recalled(held, line) for held, line in zip(pieces, lines, strict=True)] for name, lines in given.items()
     }
     found = []
-    for kind in KINDS:
+    for kind in finder.kinds:
         rows = [row for row, held in enumerate(pieces) if any(piece.kind == kind for piece in held)]
         if not rows:
             continue

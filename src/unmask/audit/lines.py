@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unmask.audit.personal import find_personal, is_in
+from unmask.audit.personal import is_in
 from unmask.files import PRIVATE, atomic_writer
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def lines(findings: Findings) -> Iterator[dict[str, Any]]:
         "census": asdict(findings.census),
         "left_out": {reason: [count, left_out.named[reason]] for reason, count in left_out.counts.items()},
         "sampled": len(findings.sample), "near_duplicates": [len(group) for group in findings.near],
-        "verdict": None if ruling is None else {**asdict(ruling), "leak": _of(ruling.leak)}, **findings.made_with,
+        "verdict": None if ruling is None else {**asdict(ruling), "leak": _of(ruling.leak)},
+        "detection": findings.finder.name, "stored_vectors": _diagnosed(findings),
+        **findings.made_with,
     }  # fmt: skip
     scored = {score.rung: score for score in findings.scored}
     for outcome in findings.outcomes:
@@ -40,6 +42,13 @@ def lines(findings: Findings) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
     yield from _defences(findings)
     yield from _records(findings)
+
+
+def _diagnosed(findings: Findings) -> dict[str, Any] | None:
+    found = findings.diagnosis
+    if found is None:
+        return None
+    return {"found": found.kind, "texts": found.rows, "agreeing": found.agreeing, "median_cosine": found.median_cosine}
 
 
 def _defences(findings: Findings) -> Iterator[dict[str, Any]]:
@@ -72,7 +81,7 @@ def _records(findings: Findings) -> Iterator[dict[str, Any]]:
     tried = [outcome for outcome in findings.outcomes if outcome.left_out is None]
     scored = {score.rung: score for score in findings.scored}
     for place, (name, text) in enumerate(zip(findings.sample.ids, texts, strict=True)):
-        pieces = find_personal(text or "")
+        pieces = findings.finder.find(text or "")
         read = {}
         for outcome in tried:
             found, score = outcome.found[place], scored.get(outcome.rung.name)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unmask.audit.charts import bars, leak_against_ranking
-from unmask.audit.personal import find_personal, is_in
+from unmask.audit.origin import explained
+from unmask.audit.personal import is_in
 from unmask.audit.protection import NEAREST, advice
 from unmask.audit.scores import DECIDES, LIFT
 from unmask.audit.verdict import EXACT, GRADES, prediction, surest
@@ -49,8 +50,8 @@ METHOD = (
     "without a vector, or with the vector of another text, whichever is right more often; only what is read beyond it "
     "counts as leaked. Intervals are bootstrap 95 % over the sampled texts.</p>"
     "<p>The figures are a floor: somebody with a better model, more time or texts like yours to train on reads more. "
-    "The model writes short texts; of a longer one the rest counts as not read. Personal data are found by patterns "
-    "and checksums, which miss some, names above all.</p>"
+    "The model writes short texts; of a longer one the rest counts as not read. Personal data are looked for in the "
+    "true texts by what is named below, which misses some, and patterns most names.</p>"
 )
 
 
@@ -246,7 +247,7 @@ def _worst(findings: Findings, shows_text: bool) -> str:
     for row in order:
         place = places[row]
         text, read = findings.sample.texts[place] or "", outcome.found[place].text
-        back = sorted({piece.kind for piece in find_personal(text) if is_in(piece, read)})
+        back = sorted({piece.kind for piece in findings.finder.find(text) if is_in(piece, read)})
         cells = [findings.sample.ids[place], f"{best.rows[DECIDES][row]:.0%}", ", ".join(back) or "–"]
         rows.append([*cells, text, read] if shows_text else cells)
     headings = ["id", "words read back", "personal data read back", *(["text", "read back"] if shows_text else [])]
@@ -260,15 +261,19 @@ def _method(findings: Findings, command: str) -> str:
         ["command", command], ["seed", str(findings.asked.seed)],
         ["unmask", f"{made.get('version')}, {made.get('commit')}"],
         ["model", str(made.get("model_fingerprint"))[:12]],
-        ["encoder", f"{made.get('encoder')}, {_agreement(findings)}"],
+        ["encoder", f"{made.get('encoder')}; {_diagnosed(findings)}"], ["personal data", findings.finder.name],
     ]  # fmt: skip
     return _section("How it was measured, and what it does not say", (), facts, METHOD)
 
 
-def _agreement(findings: Findings) -> str:
-    if findings.agreement is None:
+def _diagnosed(findings: Findings) -> str:
+    found = findings.diagnosis
+    if found is None:
         return "not compared with the stored vectors: that these are its own is taken for granted"
-    return f"cosine {findings.agreement:.3f} with the stored vectors of some of the texts"
+    shares = (
+        f"of {found.rows} texts {found.agreeing} have its very vectors, cosine {found.median_cosine:.3f} in the median"
+    )
+    return shares + explained(found)
 
 
 def _section(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], before: str = "") -> str:

@@ -18,6 +18,7 @@ from unmask.metrics.retrieval import ranking_kept
 from unmask.metrics.vectors import unit
 
 if TYPE_CHECKING:
+    from unmask.audit.detection import Finder
     from unmask.records import Interval, VectorBatch
 
 ATTACKED = 100  # vectors that are attacked once more after each defence
@@ -108,8 +109,9 @@ def defences(vectors: np.ndarray, seed: int) -> list[Defence]:
 
 
 def protections(
-    attackers: Attackers, spare: VectorBatch, guesses: Sequence[Outcome], on_progress: Progress = no_progress
-) -> Protections:
+    attackers: Attackers, spare: VectorBatch, guesses: Sequence[Outcome], finder: Finder | None = None,
+    on_progress: Progress = no_progress,
+) -> Protections:  # fmt: skip
     """Attack the sample's first texts again after every defence.
 
     `spare` are other vectors of the store: the attacker knows them with their texts, so both as they are and as the
@@ -126,7 +128,7 @@ def protections(
     tried = defences(np.concatenate([sample.values, spare.values]), attackers.options.seed)
     attacked = sample.take(places)
     guessed = [replace(guess, found=tuple(guess.found[place] for place in places)) for guess in guesses]
-    work = _Work(attackers, attacked, known, searched, guessed)
+    work = _Work(attackers, attacked, known, searched, guessed, finder)
     rows = []
     for number, defence in enumerate(tried):
         on_progress("defences", number, len(tried))
@@ -167,6 +169,7 @@ class _Work:
     known: np.ndarray  # (pairs, dimension), as they were
     searched: np.ndarray  # (vectors, dimension)
     guesses: Sequence[Outcome]
+    finder: Finder | None
 
     def protection(self, defence: Defence) -> Protection:
         # At once: a defence draws for a vector by its place, and no vector may be defended twice.
@@ -180,7 +183,7 @@ class _Work:
             score.rung: score
             for score in scores(
                 [*self.guesses, *outcomes], self.attacked.texts or (), self.attackers.inverter.tokenizer,
-                self.attackers.options.seed,
+                self.attackers.options.seed, self.finder,
             )
         }  # fmt: skip
         return Protection(

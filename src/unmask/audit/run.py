@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unmask.audit.calibration import likeness, load_calibration, shares_right
 from unmask.audit.census import Census, Counting, near_duplicates
+from unmask.audit.detection import AUTO, Finder, Patterns, choose_finder
+from unmask.audit.origin import cut_from_the_encoders, diagnosis, require_same_encoder
 from unmask.audit.protection import Protections, protections, spare_rows
 from unmask.audit.rungs import BLIND, BUDGETS, STEPS, Attackers, Outcome, climb, rungs
 from unmask.audit.scores import Score, scores
@@ -21,21 +20,18 @@ from unmask.benchmark.held_out import Progress, no_progress
 from unmask.benchmark.provenance import provenance
 from unmask.decoding import DecodeOptions
 from unmask.denoiser.checkpoint import shipped_models
-from unmask.errors import InputError, UnmaskError, VectorError
-from unmask.metrics.vectors import cosine
+from unmask.errors import InputError, VectorError
 from unmask.vectorstores import open_vectors
 from unmask.vectorstores.base import LeftOut, VectorSource
 from unmask.vectorstores.sampling import draw_samples
 
 if TYPE_CHECKING:
     from unmask.attacks.inverter import Inverter
+    from unmask.encoders.diagnosis import Diagnosis
     from unmask.records import Interval, VectorBatch
 
-log = logging.getLogger(__name__)
 SAMPLE = 200
 TRAINED_ON = 2  # cores, on which the shipped model was; training is all products of matrices, so more take less
-COMPARED = 8  # texts that tell whether the encoder is the one
-SAME_ENCODER = 0.8  # a text that was stored with a heading or cut elsewhere is still nearer
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,8 @@ class Asked:
     needs_texts: bool = False  # whether an audit that cannot say how much leaks is of no use
     tries_defences: bool = True
     pairs: Path | None = None  # public texts with their vectors
+    detector: str = AUTO  # who finds personal data
+    spacy_model: str | None = None  # what Presidio finds names with
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ class Findings:
     verdict: Verdict | None
     protections: Protections
     predicted: Mapping[str, Interval] = field(default_factory=dict)  # share of the words read that are right, unseen
-    agreement: float | None = None  # cosine of stored vectors with those that the encoder gives their texts
+    diagnosis: Diagnosis | None = None  # how the stored vectors differ from those that the encoder gives their texts
+    finder: Finder = field(default_factory=Patterns)  # of personal data in the true texts
     made_with: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -87,24 +86,14 @@ class Findings:
         return sum(any(row.verified for row in rows) for rows in zip(*found, strict=True))
 
 
-def agreement(inverter: Inverter, sample: VectorBatch) -> float | None:
-    """Cosine, in the median of some, of the stored vectors with those that the encoder gives their texts."""
-    places = [place for place, text in enumerate(sample.texts or ()) if text][:COMPARED]
-    try:
-        found = inverter.encoder().encode([(sample.texts or ())[place] or "" for place in places])
-    except UnmaskError as error:
-        log.warning("the stored vectors were not compared with the encoder's: %s", error)
-        return None
-    return float(np.median(cosine(found, sample.values[places])))
-
-
 def _opened(asked: Asked, inverter: Inverter) -> VectorSource:
     source = open_vectors(
         asked.source, key=asked.key, scale=asked.scale, texts=asked.texts_field, collection=asked.collection
     )
     if source.dimension != inverter.dimension:
+        cut = cut_from_the_encoders(source, inverter) if asked.may_ask_encoder else ""
         raise VectorError(
-            f"{source.origin} holds {source.dimension}-d vectors, the model reads {inverter.dimension}-d ones; "
+            f"{source.origin} holds {source.dimension}-d vectors{cut}, the model reads {inverter.dimension}-d ones; "
             f"{what_it_takes(source.dimension, inverter)}"
         )
     if asked.needs_texts and not source.has_texts:
@@ -135,20 +124,9 @@ def what_it_takes(dimension: int, inverter: Inverter) -> str:
     )
 
 
-def _agreement(inverter: Inverter, sample: VectorBatch) -> float | None:
-    near = agreement(inverter, sample)
-    if near is not None and near < SAME_ENCODER:
-        raise VectorError(
-            f"the stored vectors are not those that encoder '{inverter.encoder().name}' gives their texts (cosine "
-            f"{near:.2f}, expected {SAME_ENCODER:g} or more); pass --model one trained for your encoder, or ask unmask "
-            "doctor what differs (--no-encoder leaves this check out)"
-        )
-    return near
-
-
 def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress) -> Findings:
     """Read, sample, attack, compare, and attack once more what defences leave."""
-    source = _opened(asked, inverter)
+    finder, source = choose_finder(asked.detector, asked.spacy_model), _opened(asked, inverter)
     left_out, counting = LeftOut(), Counting()
 
     def count(batch: VectorBatch) -> None:
@@ -163,18 +141,20 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         raise InputError(
             f"none of the {len(sample)} sampled vectors of {source.origin} has a text; change --texts-field"
         )
-    near = _agreement(inverter, sample) if has_texts and asked.may_ask_encoder else None
+    diagnosed = diagnosis(inverter, sample) if has_texts and asked.may_ask_encoder else None
+    if diagnosed is not None:
+        require_same_encoder(diagnosed, inverter)
     calibration = load_calibration(inverter)
     ladder = rungs(asked.budgets)
     attackers = Attackers(
         inverter, sample, DecodeOptions(steps=STEPS, seed=asked.seed), asked.may_ask_encoder, asked.pairs
     )
     outcomes = tuple(climb(attackers, ladder, on_progress))
-    scored = scores(outcomes, sample.texts or (), inverter.tokenizer, asked.seed) if has_texts else []
+    scored = scores(outcomes, sample.texts or (), inverter.tokenizer, asked.seed, finder) if has_texts else []
     helping = Protections(missing="defences were not to be tried")
     if asked.tries_defences:
         guesses = [outcome for outcome in outcomes if outcome.rung.is_baseline and outcome.left_out is None]
-        helping = protections(attackers, others, guesses, on_progress)
+        helping = protections(attackers, others, guesses, finder, on_progress)
     tried = {outcome.rung.name: outcome.found for outcome in outcomes if not outcome.left_out}
     alike = likeness(inverter, sample.values, tried[BLIND]) if calibration.likeness and BLIND in tried else None
     return Findings(
@@ -185,7 +165,8 @@ def audit(asked: Asked, inverter: Inverter, on_progress: Progress = no_progress)
         left_out=left_out,
         sample=sample,
         near=near_duplicates(sample.values),
-        agreement=near,
+        diagnosis=diagnosed,
+        finder=finder,
         outcomes=outcomes,
         scored=tuple(scored),
         verdict=verdict(scored, ladder),

@@ -14,6 +14,7 @@ from unmask.metrics.bootstrap import intervals_of_means
 from unmask.metrics.text import exact_match, rouge_l, token_accuracy, token_f1
 
 if TYPE_CHECKING:
+    from unmask.audit.detection import Finder
     from unmask.audit.rungs import Outcome
     from unmask.records import Interval
     from unmask.text.tokens import TextTokenizer
@@ -39,8 +40,9 @@ class Score:
 
 
 def scores(
-    outcomes: Sequence[Outcome], texts: Sequence[str | None], tokenizer: TextTokenizer, seed: int
-) -> list[Score]:
+    outcomes: Sequence[Outcome], texts: Sequence[str | None], tokenizer: TextTokenizer, seed: int,
+    finder: Finder | None = None,
+) -> list[Score]:  # fmt: skip
     """Of every attempt that was made; texts that are missing count for nobody.
 
     The true texts are taken whole, also where the model writes shorter ones: what it cannot say was not read.
@@ -65,7 +67,7 @@ def scores(
         columns = dict(rows[name])
         if better is not None and not is_baseline:
             columns[LIFT] = columns[DECIDES] - rows[better][DECIDES]
-        kinds = [] if is_baseline else leaks_by_kind(true, [row.text for row in read[name]], guesses, seed)
+        kinds = [] if is_baseline else leaks_by_kind(true, [row.text for row in read[name]], guesses, seed, finder)
         metrics = intervals_of_means(columns, seed)
         found.append(Score(name, is_baseline, len(places), metrics, tuple(kinds), columns))
     return found

@@ -26,6 +26,10 @@ NoEncoder = Annotated[bool, typer.Option("--no-encoder", help="Leave out attacke
 Pairs = Annotated[
     Path | None, typer.Option(help="Other texts with their vectors (`unmask prepare`), to look for neighbours in.")
 ]
+Detector = Annotated[
+    str, typer.Option(help="Of personal data: patterns, presidio, or auto (presidio beside them where installed).")
+]
+SpacyModel = Annotated[str | None, typer.Option(help="For presidio: a spaCy pipeline's name or folder.")]
 NoDefences = Annotated[bool, typer.Option("--no-defences", help="Do not try what would help.")]
 Html = Annotated[Path, typer.Option(help="The report, one file.")]
 Lines = Annotated[Path | None, typer.Option("--jsonl", help="Every figure and record as JSON lines, without texts.")]
@@ -47,6 +51,8 @@ def audit(
     no_encoder: NoEncoder = False,
     pairs: Pairs = None,
     no_defences: NoDefences = False,
+    detector: Detector = "auto",
+    spacy_model: SpacyModel = None,
     texts_field: Annotated[str | None, typer.Option(help="Field that holds the original texts.")] = None,
     collection: Annotated[str | None, typer.Option(help="Table or collection of a store that has several.")] = None,
     key: Annotated[str | None, typer.Option(help="Array, column or field that holds the vectors.")] = None,
@@ -86,7 +92,7 @@ def audit(
     asked = Asked(
         source, sample, seed, may_ask_encoder=not no_encoder, key=key, scale=scale, texts_field=texts_field,
         collection=collection, needs_texts=fail_over is not None, tries_defences=not no_defences, pairs=pairs,
-        **budgets,
+        detector=detector, spacy_model=spacy_model, **budgets,
     )  # fmt: skip
     with Stages() as stages:
         findings = run_audit(asked, inverter, stages)

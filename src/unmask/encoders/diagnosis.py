@@ -55,6 +55,7 @@ class Diagnosis:
     rows: int  # rows compared
     agreeing: int  # of these, rows with the direction that the encoder gives
     cosine: float  # mean over the compared rows
+    median_cosine: float
     given_dimension: int
     encoder_dimension: int
     notes: tuple[str, ...] = ()
@@ -89,6 +90,7 @@ class Evidence:
             rows=len(self.given),
             agreeing=len(self.given) - len(self.failing),
             cosine=float(self.cosine.mean()),
+            median_cosine=float(np.median(self.cosine)),
             given_dimension=self.given.shape[1],
             encoder_dimension=self.encoder.dimension,
             notes=notes,

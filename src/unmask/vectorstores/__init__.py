@@ -38,6 +38,7 @@ STORES: Registry[VectorSource] = Registry(
         Entry("lancedb", "unmask.vectorstores.lance_folder:LanceFolder", "A folder of tables, or one of them."),
         Entry("milvus", "unmask.vectorstores.milvus:Milvus", "Milvus Lite's folder, or milvus://HOST:PORT/COLLECTION."),
         Entry("pg_dump", "unmask.vectorstores.pg_dump:PgDump", "The text of a dump: vector, halfvec and bit columns."),
+        Entry("pinecone", "unmask.vectorstores.pinecone:Pinecone", "One namespace: pinecone://INDEX_HOST/NAMESPACE."),
         Entry("postgresql", "unmask.vectorstores.postgresql:PostgreSql", "A table: postgresql://HOST:PORT/DATABASE."),
         Entry("qdrant", "unmask.vectorstores.qdrant:QdrantServer", "A server: qdrant://HOST:PORT/COLLECTION."),
         Entry("qdrant-folder", "unmask.vectorstores.qdrant:QdrantFolder", "What its client keeps without a server."),

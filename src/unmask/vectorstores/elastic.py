@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import os
 from collections.abc import Iterator
-from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 from unmask.errors import InputError
-from unmask.vectorstores.base import Fields, address_of, choose_collection, choose_column, find_texts, first_line
+from unmask.vectorstores.base import Fields, address_of, choose_collection, choose_column, find_texts
+from unmask.vectorstores.http_json import NoAnswer, ask_json, require_sendable
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import Row, RowSource
 
-PAGE, PORT, SECONDS, KEPT = 500, 9200, 60, "5m"
+# A search with the encoder may spend an hour on a page before it asks for the next.
+PAGE, PORT, KEPT = 100, 9200, "1h"
 KEY, USER, PASSWORD = "ELASTIC_API_KEY", "ELASTIC_USER", "ELASTIC_PASSWORD"
 SECURE = ("elasticsearchs", "opensearchs")
 VECTORS, TEXTS = ("dense_vector", "knn_vector"), ("text", "keyword", "match_only_text")
@@ -93,21 +91,12 @@ class Elastic(RowSource):
 
     def _ask(self, method: str, path: str, body: Any = None, may_refuse: bool = False) -> Any:
         """The server's answer; None for a request that it does not understand, where it `may_refuse`."""
-        request = Request(
-            self._url + path, None if body is None else json.dumps(body).encode(), _headers(), method=method
-        )
         try:
-            with urlopen(request, timeout=SECONDS) as answer:
-                found = json.load(answer)
-        except HTTPError as error:
-            if may_refuse and error.code == BAD_REQUEST:
+            return ask_json(method, self._url + path, _headers(), body)
+        except NoAnswer as error:
+            if may_refuse and error.status == BAD_REQUEST:
                 return None
-            raise self._unusable(f"status {error.code}, {_reason(error)}") from error
-        except (HTTPException, OSError, ValueError) as error:
-            raise self._unusable(first_line(error)) from error
-        if not isinstance(found, dict):
-            raise self._unusable("what it sent is no object")
-        return found
+            raise self._unusable(str(error)) from error
 
     def _unusable(self, why: str) -> InputError:
         return InputError(
@@ -117,23 +106,12 @@ class Elastic(RowSource):
 
 
 def _headers() -> dict[str, str]:
-    headers = {"content-type": "application/json"}
     if key := os.environ.get(KEY, "").strip():
-        if not key.isascii() or not key.isprintable():
-            raise InputError(f"{KEY} holds characters that no key has, expected letters and digits; set it again")
-        headers["authorization"] = f"ApiKey {key}"
-    elif user := os.environ.get(USER):
+        return {"authorization": f"ApiKey {require_sendable(KEY, key)}"}
+    if user := os.environ.get(USER):
         both = f"{user}:{os.environ.get(PASSWORD, '')}".encode()
-        headers["authorization"] = f"Basic {base64.b64encode(both).decode()}"
-    return headers
-
-
-def _reason(error: HTTPError) -> str:
-    try:
-        told = json.load(error)["error"]
-        return str(told["reason"] if isinstance(told, dict) else told)[:200]
-    except (ValueError, KeyError, TypeError):
-        return str(error.reason)
+        return {"authorization": f"Basic {base64.b64encode(both).decode()}"}
+    return {}
 
 
 def _fields_in(properties: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

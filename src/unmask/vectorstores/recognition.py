@@ -13,7 +13,7 @@ ALIASES = {"ndjson": "jsonl", "pq": "parquet", "feather": "arrow", "tsv": "csv"}
 SCHEMES = {
     "qdrant": "qdrant", "qdrants": "qdrant", "chroma": "chroma", "postgresql": "postgresql", "postgres": "postgresql",
     "milvus": "milvus", "milvuss": "milvus", "elasticsearch": "elastic", "elasticsearchs": "elastic",
-    "opensearch": "elastic", "opensearchs": "elastic",
+    "opensearch": "elastic", "opensearchs": "elastic", "pinecone": "pinecone",
 }  # fmt: skip
 # What a folder of each store always holds.
 FOLDERS = {

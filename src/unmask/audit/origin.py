@@ -1,0 +1,57 @@
+"""Which encoder the stored vectors come from, as far as their texts can tell."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from unmask.encoders.diagnosis import Diagnosis, diagnose
+from unmask.errors import UnmaskError, VectorError
+from unmask.vectorstores.base import LeftOut, VectorSource
+
+if TYPE_CHECKING:
+    from unmask.attacks.inverter import Inverter
+    from unmask.records import VectorBatch
+
+log = logging.getLogger(__name__)
+COMPARED = 16  # texts that tell whether the encoder is the one
+SAME_ENCODER = 0.8  # a text that was stored with a heading or cut elsewhere is still nearer
+QUOTES_A_TEXT = "some rows"  # the diagnosis whose sentence does
+
+
+def diagnosis(inverter: Inverter, sample: VectorBatch) -> Diagnosis | None:
+    """How stored vectors differ from those that the model's encoder gives their texts; None where it cannot be had."""
+    places = [place for place, text in enumerate(sample.texts or ()) if text][:COMPARED]
+    if not places:
+        return None
+    try:
+        return diagnose(
+            inverter.encoder(), [(sample.texts or ())[place] or "" for place in places], sample.values[places], COMPARED
+        )
+    except UnmaskError as error:
+        log.warning("the stored vectors were not compared with the encoder's: %s", error)
+        return None
+
+
+def require_same_encoder(found: Diagnosis, inverter: Inverter) -> None:
+    if found.median_cosine >= SAME_ENCODER:
+        return
+    raise VectorError(
+        f"the stored vectors are not those that encoder '{inverter.encoder().name}' gives their texts (cosine "
+        f"{found.median_cosine:.2f}, expected {SAME_ENCODER:g} or more){explained(found)}; pass --model one trained "
+        "for your encoder (--no-encoder leaves this check out)"
+    )
+
+
+def explained(found: Diagnosis) -> str:
+    """What may follow a sentence about them; nothing of their texts."""
+    return "" if found.kind == QUOTES_A_TEXT else f": {found.summary}"
+
+
+def cut_from_the_encoders(source: VectorSource, inverter: Inverter) -> str:
+    """Of vectors that are shorter than the model's: whether they are its encoder's, cut."""
+    if not source.has_texts or source.dimension > inverter.dimension:
+        return ""
+    first = next(source.batches(COMPARED, left_out=LeftOut()), None)
+    found = None if first is None else diagnosis(inverter, first)
+    return f" ({found.summary})" if found is not None and found.kind == "dimension" else ""
