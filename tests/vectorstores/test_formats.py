@@ -138,6 +138,40 @@ class TestParquet:
             open_vectors(path)
 
 
+class TestArrow:
+    def test_streams_as_datasets_writes_them_and_categories_as_pandas_does(
+        self, tmp_path: Path, vectors: np.ndarray
+    ) -> None:
+        import pyarrow as pa
+
+        datasets = pytest.importorskip("datasets")
+        rows = {"embedding": vectors.tolist(), "text": [f"text {row}" for row in range(23)]}
+        datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "saved")
+        (path,) = (tmp_path / "saved").glob("*.arrow")
+        assert path.read_bytes()[:4] == b"\xff" * 4
+        source = open_vectors(path)
+        assert source.count == 23 and source.has_texts
+        np.testing.assert_array_equal(read(path).astype(np.float32), vectors)
+        (last,) = source.batches(9, skip=20)
+        assert last.ids == ("20", "21", "22") and last.texts == ("text 20", "text 21", "text 22")
+        words = pa.array(["a", "b", "a"]).dictionary_encode()
+        table = pa.table({"v": list(vectors[:3]), "body": words})
+        with pa.OSFile(str(tmp_path / "c.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+        assert next(open_vectors(tmp_path / "c.arrow", texts="body").batches(3)).texts == ("a", "b", "a")
+
+    def test_a_stream_that_is_cut_off_is_one_sentence(self, tmp_path: Path, vectors: np.ndarray) -> None:
+        import pyarrow as pa
+
+        table = pa.table({"v": list(vectors)})
+        with pa.OSFile(str(tmp_path / "v.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        whole = (tmp_path / "v.arrow").read_bytes()
+        (tmp_path / "v.arrow").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(InputError, match=r"damaged or cut off \.arrow"):
+            open_vectors(tmp_path / "v.arrow")
+
+
 class TestJsonLines:
     def write(self, tmp_path: Path, *lines: Any) -> Path:
         path = tmp_path / "v.jsonl"

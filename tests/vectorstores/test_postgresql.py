@@ -115,6 +115,15 @@ def test_halves_bits_and_arrays_are_vectors_too(database: Any) -> None:
     assert left_out.counts == {"null in place of a vector": 1}
 
 
+def test_a_key_of_several_columns_names_each_row_and_orders_them(database: Any) -> None:
+    database.execute("create table parts (part int, doc text, held vector(2), primary key (doc, part))")
+    database.execute("insert into parts values (1, 'b', '[3,0]'), (2, 'a', '[2,0]'), (1, 'a', '[1,0]')")
+    source = open_vectors(address(database), collection="parts")
+    (found,) = source.batches(9)
+    assert found.ids == ("a/1", "a/2", "b/1") and found.values.tolist() == [[1, 0], [2, 0], [3, 0]]
+    assert next(source.batches(9, skip=1)).ids == ("a/2", "b/1")
+
+
 def test_names_with_dots_and_of_two_schemas_are_told_apart(database: Any) -> None:
     database.execute("create schema v1")
     for name, number in (('public."v1.notes"', 1), ("v1.notes", 2), ('v1."a.b"', 3)):

@@ -109,6 +109,25 @@ def test_a_milvus_server_is_read_page_by_page(
         open_vectors("milvus://example.invalid:7777", collection="other")
 
 
+@pytest.mark.parametrize("was_loaded", [True, False])
+def test_a_collection_that_was_not_loaded_is_not_loaded_afterwards(
+    monkeypatch: pytest.MonkeyPatch, vectors: np.ndarray, tmp_path: Path, was_loaded: bool
+) -> None:
+    milvus = pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    lite = milvus.MilvusClient(str(tmp_path / "lite.db"))
+    lite.create_collection("notes", dimension=5, auto_id=False)
+    lite.insert("notes", [{"id": row, "vector": vector.tolist()} for row, vector in enumerate(vectors)])
+    if not was_loaded:
+        lite.release_collection("notes")
+    monkeypatch.setattr(milvus, "MilvusClient", lambda *where, **options: lite)
+    source = open_vectors("milvus://example.invalid/notes")
+    assert sum(len(batch) for batch in source.batches(10)) == 23
+    assert str(lite.get_load_state("notes")["state"]) == "Loaded"
+    source.close()
+    assert (str(lite.get_load_state("notes")["state"]) == "Loaded") is was_loaded
+
+
 def test_texts_in_fields_without_a_schema_are_found(tmp_path: Path, vectors: np.ndarray) -> None:
     milvus = pytest.importorskip("pymilvus")
     pytest.importorskip("milvus_lite")

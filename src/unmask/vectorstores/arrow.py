@@ -182,8 +182,12 @@ def _is_bytes(kind: Any) -> bool:
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
+    if pa.types.is_dictionary(kind):  # as pandas writes a column of categories
+        kind = kind.value_type
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _may_hold_vectors(kind: Any) -> bool:
-    return _is_bytes(kind) or _is_text(kind)
+    import pyarrow as pa
+
+    return _is_bytes(kind) or (_is_text(kind) and not pa.types.is_dictionary(kind))

@@ -1,14 +1,17 @@
-"""Parquet, read row group by row group, and Arrow's own files (also called Feather)."""
+"""Parquet, read row group by row group, and Arrow's own files (also called Feather) and streams."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from unmask.errors import InputError
 from unmask.vectorstores.arrow import ArrowSource
 from unmask.vectorstores.base import Fields
 from unmask.vectorstores.numbers import Numbers
+
+FILE_MAGIC = b"ARROW1"
 
 
 class ParquetFile(ArrowSource):
@@ -43,39 +46,43 @@ class ParquetFile(ArrowSource):
 
 
 class ArrowFile(ArrowSource):
-    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
-        import pyarrow as pa
+    """Either of Arrow's two forms: a file, which lists its batches at its end, or a stream, as `datasets` writes it."""
 
+    def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
         self.origin = path
-        try:
-            with self._open() as file:
-                schema = file.schema
-                rows = sum(file.get_batch(number).num_rows for number in range(file.num_record_batches))
-        except (pa.ArrowException, OSError) as error:
-            raise self._damaged(error) from error
-        super().__init__(path, fields, numbers, schema, rows)
+        with self._open() as reader:
+            schema = reader.schema
+        super().__init__(path, fields, numbers, schema, sum(batch.num_rows for batch in self._batches()))
 
     def _open(self) -> Any:
         import pyarrow as pa
 
         try:
-            return pa.ipc.open_file(pa.memory_map(self.origin))
+            with Path(self.origin).open("rb") as handle:
+                is_file = handle.read(len(FILE_MAGIC)) == FILE_MAGIC
+            return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(pa.memory_map(self.origin))
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> InputError:
         return InputError(f"{self.origin} is a damaged or cut off .arrow ({error}); copy it again")
 
-    def _record_batches(self, columns: list[str], batch_size: int, skip: int) -> Iterator[tuple[int, Any]]:
+    def _batches(self) -> Iterator[Any]:
         import pyarrow as pa
 
+        with self._open() as reader:
+            try:
+                if isinstance(reader, pa.RecordBatchStreamReader):
+                    yield from reader
+                else:
+                    yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
+            except (pa.ArrowException, OSError) as error:
+                raise self._damaged(error) from error
+
+    def _record_batches(self, columns: list[str], batch_size: int, skip: int) -> Iterator[tuple[int, Any]]:
         row = 0
-        with self._open() as file:
-            for number in range(file.num_record_batches):
-                try:
-                    batch = file.get_batch(number).select(columns)
-                except (pa.ArrowException, OSError) as error:
-                    raise self._damaged(error) from error
-                for start in range(0, batch.num_rows, batch_size):
-                    yield row + start, batch.slice(start, batch_size)
-                row += batch.num_rows
+        for whole in self._batches():
+            batch = whole.select(columns)
+            for start in range(0, batch.num_rows, batch_size):
+                yield row + start, batch.slice(start, batch_size)
+            row += batch.num_rows

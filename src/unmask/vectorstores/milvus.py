@@ -36,6 +36,7 @@ class Milvus(RowSource):
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.origin, asked = place, fields.collection
+        self._release: weakref.finalize[..., Milvus] | None = None
         if "://" in place:
             scheme, host, port, path = address_of(place, PORT)
             asked = asked or path or None
@@ -49,7 +50,10 @@ class Milvus(RowSource):
             self._client = MilvusClient(where, token=os.environ.get(TOKEN_VARIABLE, ""))
             names = sorted(self._client.list_collections())
             self._name = choose_collection(names, names, asked, place, "collection")
-            self._client.load_collection(self._name)
+            if not self._is_loaded():
+                self._client.load_collection(self._name)
+                # A server's memory is as it was afterwards.
+                self._release = weakref.finalize(self, _released, self._client, self._name)
             told = self._client.describe_collection(self._name)
             count = int(self._client.get_collection_stats(self._name)["row_count"])
             held = {field["name"]: field for field in told["fields"]}
@@ -57,6 +61,13 @@ class Milvus(RowSource):
         super().__init__(
             f"{place}[{self._name}]" if "://" not in place else place, numbers, count, True, bool(self._text)
         )
+
+    def _is_loaded(self) -> bool:
+        return str(self._client.get_load_state(self._name)["state"]) == "Loaded"
+
+    def close(self) -> None:
+        if self._release is not None:
+            self._release()
 
     def _choose_fields(self, held: dict[str, dict[str, Any]], is_open: bool, fields: Fields) -> None:
         kinds = {name: str(getattr(field["type"], "name", field["type"])) for name, field in held.items()}
@@ -105,6 +116,11 @@ class Milvus(RowSource):
                 f"{self.origin} cannot be read as a Milvus store ({first_line(error)}); check the place, and "
                 f"{TOKEN_VARIABLE} for a server"
             ) from error
+
+
+def _released(client: Any, name: str) -> None:
+    with contextlib.suppress(Exception):  # it is a courtesy, and the server may be gone
+        client.release_collection(name)
 
 
 def _let_go(copy: TemporaryDirectory[str], where: str) -> None:

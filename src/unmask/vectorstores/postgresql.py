@@ -24,14 +24,14 @@ PORT, SECONDS, PAGE = 5432, 10, 2_000
 BITS = "bit"
 KINDS = ("vector", "halfvec", BITS, "_float4", "_float8")
 TEXTS = ("text", "varchar", "bpchar")
-# Tables that a user may read, with the columns of the types that matter here and of their primary keys.
+# Tables that a user may read, with their columns, the type of each, and which of its primary key's it is, from 0 on.
 COLUMNS = """
-select n.nspname, c.relname, a.attname, t.typname, coalesce(a.attnum = any(i.indkey), false)
+select n.nspname, c.relname, a.attname, t.typname, array_position(i.indkey::int2[], a.attnum)
 from pg_attribute a
 join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p', 'm')
 join pg_namespace n on n.oid = c.relnamespace and n.nspname not in ('pg_catalog', 'information_schema')
 join pg_type t on t.oid = a.atttypid
-left join pg_index i on i.indrelid = c.oid and i.indisprimary and i.indnatts = 1
+left join pg_index i on i.indrelid = c.oid and i.indisprimary and i.indnatts = i.indnkeyatts
 where a.attnum > 0 and not a.attisdropped and has_column_privilege(c.oid, a.attnum, 'select')
 order by 1, 2, a.attnum
 """
@@ -63,9 +63,9 @@ class PostgreSql(RowSource):
             self._connection.read_only = True
         except psycopg.Error as error:
             raise self._unusable(error) from error
-        tables: dict[tuple[str, str], dict[str, tuple[str, bool]]] = {}
-        for schema, table, column, kind, is_key in self._ask(COLUMNS):
-            tables.setdefault((schema, table), {})[column] = kind, is_key
+        tables: dict[tuple[str, str], dict[str, tuple[str, int | None]]] = {}
+        for schema, table, column, kind, place_in_key in self._ask(COLUMNS):
+            tables.setdefault((schema, table), {})[column] = kind, place_in_key
         # A name that could be that of two is written in full.
         named: dict[str, tuple[str, str]] = {}
         for schema, table in tables:
@@ -78,21 +78,25 @@ class PostgreSql(RowSource):
         ((count,),) = self._ask(f"select count(*) from {self._table}")
         super().__init__(f"{place}[{chosen}]", numbers, count, self._id is not None, self._text is not None)
 
-    def _choose_columns(self, columns: dict[str, tuple[str, bool]], fields: Fields) -> None:
+    def _choose_columns(self, columns: dict[str, tuple[str, int | None]], fields: Fields) -> None:
         candidates = [name for name, (kind, _) in columns.items() if kind in KINDS]
         self._column = choose_column(columns, candidates, fields.vectors, self.origin)
         self._is_bits = columns[self._column][0] == BITS
         words = [name for name, (kind, _) in columns.items() if kind in TEXTS and name != self._column]
         self._text = find_texts(words, fields.texts, self.origin)
-        keys = [name for name, (_, is_key) in columns.items() if is_key]
-        self._id = next((name for name in (*ID_NAMES, *keys) if name in columns), None)
-        self._order = quoted(keys[0]) if keys else "ctid"
+        of_key = {name: place for name, (_, place) in columns.items() if place is not None}
+        keys = sorted(of_key, key=of_key.__getitem__)
+        named = next(([name] for name in ID_NAMES if name in columns), keys)
+        self._id = " || '/' || ".join(f"{quoted(name)}::text" for name in named) or None
+        self._order = [quoted(name) for name in keys] or ["ctid"]
 
     def _rows(self, skip: int) -> Iterator[Row]:
-        wanted = [self._column, self._id, self._text]
-        listed = ", ".join("null" if name is None else f"{quoted(name)}::text" for name in wanted)
+        value, text = ("null" if name is None else f"{quoted(name)}::text" for name in (self._column, self._text))
         # By the table's own column: what is listed has the same name, and is text.
-        query = f"select {listed} from {self._table} as held order by held.{self._order} offset {skip}"
+        order = ", ".join(f"held.{name}" for name in self._order)
+        query = (
+            f"select {value}, {self._id or 'null'}, {text} from {self._table} as held order by {order} offset {skip}"
+        )
         for number, (value, name, text) in enumerate(self._stream(query), start=skip):
             yield Row(
                 str(number) if name is None else name, bits_of(value) if self._is_bits else floats_of(value), text

@@ -23,8 +23,8 @@ FOLDERS = {
     "milvus": "collections/*/schema.json",
 }
 MAGIC = (
-    (b"\x93NUMPY", "npy"), (b"PK", "npz"), (b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"SQLite format 3\0", "sqlite"),
-    (b"--\n-- PostgreSQL database dump", "pg_dump"),
+    (b"\x93NUMPY", "npy"), (b"PK", "npz"), (b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"\xff\xff\xff\xff", "arrow"),
+    (b"SQLite format 3\0", "sqlite"), (b"--\n-- PostgreSQL database dump", "pg_dump"),
 )  # fmt: skip
 # These say what they are whatever their name.
 BY_CONTENT = ("sqlite", "duckdb", "faiss", "pg_dump")
