@@ -105,11 +105,12 @@ def listening(answer: Answer) -> Iterator[str]:
             told = json.dumps(found).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
+            self.send_header("x-elastic-product", "Elasticsearch")  # without which that client talks to nobody
             self.send_header("content-length", str(len(told)))
             self.end_headers()
             self.wfile.write(told)
 
-        do_GET = do_POST = do_DELETE = _answer
+        do_GET = do_POST = do_PUT = do_DELETE = _answer
 
         def log_message(self, *_: object) -> None:
             pass

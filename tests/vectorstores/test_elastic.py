@@ -1,10 +1,14 @@
-"""Elasticsearch and OpenSearch by answers as their documentation has them: no server of either is at hand."""
+"""Elasticsearch and OpenSearch by answers as their documentation has them: no server of either is at hand.
+
+Their own clients judge the answers, by writing and reading what is read here.
+"""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -43,21 +47,27 @@ class Answers:
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         if path == "/_mapping":
             return 200, MAPPING
+        if method == "PUT" and path.startswith("/notes/_doc/"):
+            name = path.removeprefix("/notes/_doc/")
+            self.hits.append({"_index": "notes", "_id": name, "_source": body})
+            return 201, {"_index": "notes", "_id": name, "result": "created"}
         if path == "/notes/_count":
             return 200, {"count": len(self.hits)}
-        if path.startswith("/notes/_search?scroll="):
-            return self._first(body)
+        if path.startswith("/notes/_search?"):
+            return self._first(body, parse_qs(urlsplit(path).query))
         if path == "/_search/scroll" and method == "DELETE":
-            del self.scrolls[body["scroll_id"]]
+            names = body["scroll_id"]
+            for name in names if isinstance(names, list) else [names]:
+                del self.scrolls[name]
             return 200, {"succeeded": True}
         if path == "/_search/scroll":
             return 200, self._page(body["scroll_id"])
         return 404, {"error": {"reason": f"no such place: {path}"}}
 
-    def _first(self, body: Any) -> tuple[int, Any]:
+    def _first(self, body: Any, named: Mapping[str, list[str]]) -> tuple[int, Any]:
         if "exclude_vectors" in body["_source"] and not self.knows_exclude_vectors:
             return 400, {"error": {"reason": "unknown field [exclude_vectors]"}}
-        self.size = body["size"]
+        self.size = int(body.get("size") or named["size"][0])
         name = f"scroll{len(self.asked)}"
         self.scrolls[name] = 0
         self.includes = body["_source"]["includes"]
@@ -71,7 +81,8 @@ class Answers:
             {**hit, "_source": {key: value for key, value in hit["_source"].items() if key in wanted}}
             for hit in self.hits[start : start + self.size]
         ]
-        return {"_scroll_id": name, "hits": {"hits": hits}}
+        shards = {"total": 1, "successful": 1, "skipped": 0, "failed": 0}
+        return {"_scroll_id": name, "timed_out": False, "_shards": shards, "hits": {"hits": hits}}
 
 
 @pytest.fixture
@@ -87,6 +98,27 @@ def server(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch, answering: Any)
     monkeypatch.setattr("unmask.vectorstores.elastic.PAGE", 4)
     with answering(answer) as place:
         yield answers, place
+
+
+@pytest.mark.parametrize("package", ["elasticsearch", "opensearchpy"])
+def test_their_own_clients_write_and_read_what_is_read_here(
+    server: tuple[Answers, str], vectors: np.ndarray, package: str
+) -> None:
+    answers, place = server
+    answers.hits.clear()
+    vendor, helpers = pytest.importorskip(package), pytest.importorskip(f"{package}.helpers")
+    client = (vendor.Elasticsearch if package == "elasticsearch" else vendor.OpenSearch)(f"http://{place}")
+    for row, vector in enumerate(vectors):
+        document = {"held": vector.tolist(), "body": f"text {row}"}
+        client.index(index="notes", id=f"n{row}", **{"document" if package == "elasticsearch" else "body": document})
+    query = {"_source": {"includes": ["held", "body"]}}
+    read = list(helpers.scan(client, index="notes", query=query, size=7))
+    (batch,) = open_vectors(f"elasticsearch://{place}/notes").batches(50)
+    assert list(batch.ids) == [hit["_id"] for hit in read]
+    assert list(batch.texts or ()) == [hit["_source"]["body"] for hit in read]
+    np.testing.assert_array_equal(batch.values, np.array([hit["_source"]["held"] for hit in read], np.float32))
+    np.testing.assert_array_equal(batch.values, vectors)
+    assert answers.scrolls == {}
 
 
 @pytest.mark.parametrize("is_recent", [True, False])
