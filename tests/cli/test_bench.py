@@ -189,6 +189,12 @@ def test_the_search_in_parts_and_from_scrambled_words(
     assert bench(workshop, table, "--budget", "20").stdout == began.stdout
     assert len(measured) == 1
     assert all(0 < row["numbers"]["compared"] <= 20 for row in rows)
+    if table == "search-ablation":
+        whole, *without = [row["metrics"] for row in rows]
+        assert "token_f1_lost" not in whole and "token F1 lost, %" in began.stdout
+        for part in without:
+            lost = whole["token_f1"]["value"] - part["token_f1"]["value"]
+            assert part["token_f1_lost"]["value"] == pytest.approx(lost)
 
 
 def test_masking_trains_each_variant_once(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

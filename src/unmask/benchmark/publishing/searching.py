@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from unmask.benchmark.held_out import embed
-from unmask.benchmark.publishing.markdown import headings_of, lay_out, metric_cells, notes, number, present
+from unmask.benchmark.publishing.markdown import NONE, headings_of, lay_out, metric_cells, notes, number, present
 from unmask.benchmark.publishing.results import Result
 from unmask.benchmark.publishing.setting import Opened, Setting, Table
+from unmask.benchmark.tables import COLUMNS, show
 from unmask.decoding import DEFAULT_DECODER
 from unmask.errors import InputError
 from unmask.files import atomic_writer, make_folder, sha256_of_json
@@ -43,6 +44,8 @@ DRAFTED = 64
 # The first: drafts, and two calls that verify one of them.
 MARKS = (18, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
 METRICS = ("token_accuracy", "token_f1", "exact_match", "rouge_l", "cosine")
+# What is lost without a kind of edits, text by text; columns of percent.
+LOSSES = {"token_f1_lost": "token_f1", "rouge_l_lost": "rouge_l"}
 
 
 @dataclass(frozen=True)
@@ -237,14 +240,17 @@ def _of_lengths(texts: Texts, bounds: Sequence[tuple[int, int]]) -> Iterator[tup
 
 
 def measure_ablation(setting: Setting) -> Iterator[Result]:
-    """The search without one kind of edits after the other."""
-    opened = setting.open()
+    """The search without one kind of edits after the other, and what is lost on the same texts."""
+    opened, whole = setting.open(), dict[str, np.ndarray]()
     texts = long_enough(opened)
     for without in ((), *((kind,) for kind in KINDS)):
         options = SearchOptions(budget=setting.budget, without=without)
         strategy = Strategy(f"without {without[0]}" if without else "everything", options)
         curve = trace(opened, texts, ABLATION, strategy)
         columns = scored(opened, texts, curve.found[-1])
+        whole = whole or columns
+        if without:
+            columns |= {name: whole[metric] - columns[metric] for name, metric in LOSSES.items()}
         numbers = {"compared": float(curve.calls.mean()), "seconds_per_vector": float(curve.seconds[-1].mean())}
         details = _details(opened, texts, strategy, "ablation", strategy.label)
         yield _result(setting, ABLATION, strategy.label, columns, numbers, details)
@@ -308,6 +314,21 @@ def lines_page(results: Sequence[Result]) -> str:
     return "\n\n".join([lay_out(["", "n", *headings_of(names), "encoder calls"], rows), notes(results)])
 
 
+def parts_page(results: Sequence[Result]) -> str:
+    names = present(results, METRICS)
+    rows = [
+        [result.label, f"{result.n:,}", *metric_cells(result, names), *(_loss(result, name) for name in LOSSES),
+         number(result.numbers["compared"], 0)]
+        for result in results
+    ]  # fmt: skip
+    lost = [f"{heading.removesuffix(', %')} lost, %" for heading in headings_of(list(LOSSES.values()))]
+    return "\n\n".join([lay_out(["", "n", *headings_of(names), *lost, "encoder calls"], rows), notes(results)])
+
+
+def _loss(result: Result, name: str) -> str:
+    return show(result.metrics[name], *COLUMNS[LOSSES[name]][1:]) if name in result.metrics else NONE
+
+
 CURVES = Table(measure_curves, curves_page)
-PARTS = Table(measure_ablation, lines_page)
+PARTS = Table(measure_ablation, parts_page)
 ORDERS = Table(measure_order, lines_page)
