@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,18 @@ def test_presidio_adds_names_places_and_organisations_to_what_patterns_find(pres
     assert presidio.find("") == [] and "Presidio 2." in presidio.name and presidio.find(TEXT) is presidio.find(TEXT)
 
 
+def test_no_text_is_too_odd_or_too_long(presidio: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unmask.audit import presidio as module
+
+    (name,) = presidio.find("\ud83d of Maria Lopez")
+    assert (name.kind, name.start) == ("name", 5)
+    monkeypatch.setattr(module, "LONGEST", 20)
+    (name,) = presidio.find("x" * 40 + " " + "Maria Lopez and more words")
+    assert (name.text, name.start) == ("Maria Lopez", 41)
+    monkeypatch.setattr(module.Presidio, "_answers", lambda self, text: 1 / 0)
+    assert [piece.kind for piece in presidio.find("at 192.168.0.1")] == ["network address"]
+
+
 def test_what_it_finds_counts_as_leaked_where_it_is_read(presidio: Finder) -> None:
     (of_places,) = leaks_by_kind(["we met in Lisbon"] * 12, ["in lisbon we"] * 12, {"none": ["we"] * 12}, 0, presidio)
     assert (of_places.kind, of_places.recovered.value, of_places.is_leak) == ("place", 1.0, True)
@@ -109,7 +122,10 @@ class TestChoice:
         with pytest.raises(InputError, match="patterns need no spaCy pipeline, got 'x'"):
             self.choose(monkeypatch, set(), "patterns", "x")
 
-    def test_a_folder_that_is_no_pipeline_is_one_sentence(self, tmp_path: Path) -> None:
-        pytest.importorskip("spacy")
-        with pytest.raises(InputError, match=r"cannot be loaded .*--spacy-model"):
-            choose_finder("presidio", str(tmp_path))
+    def test_what_is_no_pipeline_is_one_sentence(self, tmp_path: Path, pipeline: str, monkeypatch: Any) -> None:
+        for name in (str(tmp_path), "numpy", "spacy"):
+            with pytest.raises(InputError, match=r"cannot be loaded as a spaCy pipeline .*--detector patterns"):
+                choose_finder("presidio", name)
+        shutil.copytree(pipeline, tmp_path / "pandas")
+        monkeypatch.chdir(tmp_path)
+        assert "Presidio" in choose_finder("presidio", "pandas").name

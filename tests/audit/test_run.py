@@ -22,6 +22,7 @@ from unmask.audit.page import page, write_page
 from unmask.audit.run import Asked, Findings, audit, what_it_takes
 from unmask.audit.rungs import Rung, rungs
 from unmask.cli.main import app
+from unmask.encoders.diagnosis import diagnose
 from unmask.errors import VectorError
 from unmask.records import Reconstruction, VectorBatch
 
@@ -248,7 +249,7 @@ def test_what_was_done_to_the_encoders_vectors_is_said(
     texts = [f"word{row} word{row + 1} word{row + 2}" for row in range(12)]
     made = inverter.encoder().encode(texts)
     reordered = _store_of(tmp_path / "axes.jsonl", np.roll(made, 3, axis=1), texts)
-    with pytest.raises(VectorError, match="all angles between the vectors are the encoder's, but the axes are not"):
+    with pytest.raises(VectorError, match=r"encoder's, but the axes are not: .*; undo that rotation"):
         audit(Asked(str(reordered)), inverter)
     cut = _store_of(tmp_path / "cut.jsonl", made[:, :6], texts)
     with pytest.raises(VectorError, match=r"holds 6-d vectors \(the vectors are the first 6 of the encoder's 8 dim"):
@@ -257,6 +258,17 @@ def test_what_was_done_to_the_encoders_vectors_is_said(
     with pytest.raises(VectorError) as told:
         audit(Asked(str(shuffled)), inverter)
     assert "word8" not in str(told.value)  # what the texts say is for the user's eyes, not for a build's log
+
+
+def test_the_encoders_vectors_with_fewer_bits_are_audited(
+    tmp_path: Path, inverter: Inverter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = diagnose(inverter.encoder(), ["word1 word2"] * 6, inverter.encoder().encode(["word1 word2"] * 6))
+    coarse = replace(found, kind="precision", median_cosine=0.78, notes=("it was rounded",))
+    monkeypatch.setattr("unmask.audit.run.diagnosis", lambda inverter, sample: coarse)
+    store = _store_of(tmp_path / "v.jsonl", inverter.encoder().encode(["word1", "word2"]), ["word1", "word2"])
+    shown = page(audit(Asked(str(store), budgets=(), tries_defences=False), inverter), "x")
+    assert "cosine 0.780 in the median" in shown and "it was rounded" in shown
 
 
 def test_the_seed_is_that_of_the_attacks_too(store: Path, inverter: Inverter) -> None:

@@ -106,6 +106,8 @@ def listening(answer: Answer) -> Iterator[str]:
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("x-elastic-product", "Elasticsearch")  # without which that client talks to nobody
+            if status // 100 == 3:
+                self.send_header("location", found["location"])
             self.send_header("content-length", str(len(told)))
             self.end_headers()
             self.wfile.write(told)

@@ -169,7 +169,9 @@ def test_documents_may_write_paths_with_dots_and_may_lack_fields(server: tuple[A
     assert left_out.named == {"null in place of a vector": ["n2"]}
 
 
-@pytest.mark.parametrize("wrong", [{"timed_out": True}, {"_shards": {"failed": 1}}, {"hits": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"timed_out": True}, {"_shards": {"failed": 1}}, {"hits": None}, {"_scroll_id": None}]
+)
 def test_a_page_that_is_not_whole_is_not_taken_for_the_store(
     server: tuple[Answers, str], monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
 ) -> None:

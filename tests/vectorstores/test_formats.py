@@ -160,13 +160,17 @@ class TestArrow:
             writer.write_table(table, max_chunksize=2)
         assert next(open_vectors(tmp_path / "c.arrow", texts="body").batches(3)).texts == ("a", "b", "a")
 
-    def test_a_stream_that_is_cut_off_is_one_sentence(self, tmp_path: Path, vectors: np.ndarray) -> None:
+    def test_a_stream_that_is_cut_off_is_one_sentence(
+        self, tmp_path: Path, vectors: np.ndarray, caplog: pytest.LogCaptureFixture
+    ) -> None:
         import pyarrow as pa
 
         table = pa.table({"v": list(vectors)})
         with pa.OSFile(str(tmp_path / "v.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         whole = (tmp_path / "v.arrow").read_bytes()
+        (tmp_path / "unmarked.arrow").write_bytes(whole[:-8])
+        assert len(read(tmp_path / "unmarked.arrow")) == 23 and "it may be cut off" in caplog.text
         (tmp_path / "v.arrow").write_bytes(whole[: len(whole) // 2])
         with pytest.raises(InputError, match=r"damaged or cut off \.arrow"):
             open_vectors(tmp_path / "v.arrow")

@@ -140,11 +140,56 @@ def test_a_key_is_needed_is_not_shown_and_is_sent_without_tls_to_this_machine_al
     asked: list[str] = []
     monkeypatch.setenv("PINECONE_API_KEY", "secret")
     monkeypatch.setattr(
-        "unmask.vectorstores.http_json.urlopen", lambda request, timeout: asked.append(request.full_url) or 1 / 0
+        "unmask.vectorstores.pinecone.ask_json", lambda method, url, *_: asked.append(url) or {"namespaces": {}}
     )
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(InputError, match="no namespace 'notes'"):
         open_vectors("pinecone://notes-1.svc.pinecone.io/notes")
     assert asked == ["https://notes-1.svc.pinecone.io:443/describe_index_stats"]
+
+
+def test_a_key_goes_along_no_redirect_and_past_no_proxy(
+    index: tuple[Index, str], answering: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, place = index
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert open_vectors(f"pinecone://{place}/notes").count == 23
+    held.asked.clear()
+    to_the_index = {"location": f"http://{place}/describe_index_stats"}
+    refused = pytest.raises(InputError, match=f"sends one on to {place}, which was not asked for")
+    with answering(lambda *_: (307, to_the_index)) as elsewhere, refused:
+        open_vectors(f"pinecone://{elsewhere}/notes")
+    assert held.asked == []
+
+
+@pytest.mark.parametrize("busy", [1, 3, 4])
+def test_a_busy_server_is_asked_again(
+    index: tuple[Index, str], answering: Any, monkeypatch: pytest.MonkeyPatch, busy: int
+) -> None:
+    held, _ = index
+    pauses: list[float] = []
+    monkeypatch.setattr("unmask.vectorstores.http_json.sleep", pauses.append)
+    refusals = iter([(429, {"error": {"code": "RESOURCE_EXHAUSTED", "message": "too many read units"}})] * busy)
+    with answering(lambda *asked: next(refusals, None) or held.answer(*asked)) as place:
+        if busy < 4:
+            assert open_vectors(f"pinecone://{place}/notes").count == 23
+        else:
+            with pytest.raises(InputError, match="status 429, too many read units"):
+                open_vectors(f"pinecone://{place}/notes")
+    assert pauses == [1, 4, 16][:busy]
+
+
+def test_what_holds_no_dense_vectors_says_so(index: tuple[Index, str]) -> None:
+    held, place = index
+    held.held["empty"] = {}
+    held.held["sparse"] = {"a": {"id": "a", "sparseValues": {"indices": [1], "values": [1.0]}, "metadata": []}}
+    with pytest.raises(InputError, match="holds no records, expected some; choose another --collection"):
+        open_vectors(f"pinecone://{place}/empty")
+    with pytest.raises(InputError, match="holds sparse records, expected dense ones"):
+        open_vectors(f"pinecone://{place}/sparse")
+    held.held["odd"] = {"a": "no record"}  # type: ignore[dict-item]
+    with pytest.raises(InputError, match="something else in place of a record"):
+        open_vectors(f"pinecone://{place}/odd")
 
 
 @pytest.mark.parametrize("wrong", [[], {}, {"namespaces": 1}, {"namespaces": {"a": 1}}])

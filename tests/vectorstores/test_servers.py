@@ -128,6 +128,20 @@ def test_a_collection_that_was_not_loaded_is_not_loaded_afterwards(
     assert (str(lite.get_load_state("notes")["state"]) == "Loaded") is was_loaded
 
 
+def test_what_somebody_else_is_loading_is_not_released(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    milvus = pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    lite = milvus.MilvusClient(str(tmp_path / "lite.db"))
+    lite.create_collection("notes", dimension=2, auto_id=False)
+    lite.insert("notes", [{"id": 1, "vector": [1.0, 2.0]}])
+    released: list[str] = []
+    monkeypatch.setattr(milvus, "MilvusClient", lambda *where, **options: lite)
+    monkeypatch.setattr(lite, "get_load_state", lambda name: {"state": "Loading"})
+    monkeypatch.setattr(lite, "release_collection", released.append)
+    open_vectors("milvus://example.invalid/notes").close()
+    assert released == []
+
+
 def test_texts_in_fields_without_a_schema_are_found(tmp_path: Path, vectors: np.ndarray) -> None:
     milvus = pytest.importorskip("pymilvus")
     pytest.importorskip("milvus_lite")

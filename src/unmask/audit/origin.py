@@ -16,36 +16,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 COMPARED = 16  # texts that tell whether the encoder is the one
 SAME_ENCODER = 0.8  # a text that was stored with a heading or cut elsewhere is still nearer
-QUOTES_A_TEXT = "some rows"  # the diagnosis whose sentence does
+# Diagnoses that quote a text, or that name rows as if the sample were the store.
+KEPT_BACK = ("some rows", "order")
+# What is the encoder's all the same: fewer bits of it.
+COARSER, ANOTHER = "precision", "another model"
 
 
 def diagnosis(inverter: Inverter, sample: VectorBatch) -> Diagnosis | None:
     """How stored vectors differ from those that the model's encoder gives their texts; None where it cannot be had."""
-    places = [place for place, text in enumerate(sample.texts or ()) if text][:COMPARED]
+    places = [place for place, text in enumerate(sample.texts or ()) if text]
     if not places:
         return None
     try:
-        return diagnose(
-            inverter.encoder(), [(sample.texts or ())[place] or "" for place in places], sample.values[places], COMPARED
-        )
+        texts = [(sample.texts or ())[place] or "" for place in places]
+        return diagnose(inverter.encoder(), texts, sample.values[places], COMPARED)
     except UnmaskError as error:
         log.warning("the stored vectors were not compared with the encoder's: %s", error)
         return None
 
 
 def require_same_encoder(found: Diagnosis, inverter: Inverter) -> None:
-    if found.median_cosine >= SAME_ENCODER:
+    if found.median_cosine >= SAME_ENCODER or found.kind == COARSER:
         return
+    known = found.kind not in (*KEPT_BACK, ANOTHER)
+    advice = found.advice if known else "pass --model one trained for your encoder, or ask unmask doctor what differs"
     raise VectorError(
         f"the stored vectors are not those that encoder '{inverter.encoder().name}' gives their texts (cosine "
-        f"{found.median_cosine:.2f}, expected {SAME_ENCODER:g} or more){explained(found)}; pass --model one trained "
-        "for your encoder (--no-encoder leaves this check out)"
+        f"{found.median_cosine:.2f}, expected {SAME_ENCODER:g} or more){explained(found)}; {advice} (--no-encoder "
+        "leaves this check out)"
     )
 
 
 def explained(found: Diagnosis) -> str:
     """What may follow a sentence about them; nothing of their texts."""
-    return "" if found.kind == QUOTES_A_TEXT else f": {found.summary}"
+    said = [] if found.kind in KEPT_BACK else [found.summary]
+    return "".join(f": {part}" for part in (*said, *found.notes))
 
 
 def cut_from_the_encoders(source: VectorSource, inverter: Inverter) -> str:

@@ -27,7 +27,10 @@ Pairs = Annotated[
     Path | None, typer.Option(help="Other texts with their vectors (`unmask prepare`), to look for neighbours in.")
 ]
 Detector = Annotated[
-    str, typer.Option(help="Of personal data: patterns, presidio, or auto (presidio beside them where installed).")
+    str,
+    typer.Option(
+        help="Of personal data: patterns, presidio (beside them), or auto: presidio with an English pipeline."
+    ),
 ]
 SpacyModel = Annotated[str | None, typer.Option(help="For presidio: a spaCy pipeline's name or folder.")]
 NoDefences = Annotated[bool, typer.Option("--no-defences", help="Do not try what would help.")]

@@ -80,7 +80,10 @@ def structure(given: np.ndarray, made: np.ndarray) -> float:
     """Correlation of the two sets of pairwise similarities: 1 for the same geometry, 0 for unrelated vectors."""
     if len(given) < 4:
         return float("nan")
-    return float(np.corrcoef(similarities(given), similarities(made))[0, 1])
+    of_given, of_made = similarities(given), similarities(made)
+    if not (of_given.std() and of_made.std()):  # all texts are the same, say
+        return float("nan")
+    return float(np.corrcoef(of_given, of_made)[0, 1])
 
 
 def linear_fit(given: np.ndarray, made: np.ndarray) -> float | None:

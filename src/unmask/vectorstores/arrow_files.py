@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from unmask.vectorstores.base import Fields
 from unmask.vectorstores.numbers import Numbers
 
 FILE_MAGIC = b"ARROW1"
+STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
+log = logging.getLogger(__name__)
 
 
 class ParquetFile(ArrowSource):
@@ -51,7 +54,9 @@ class ArrowFile(ArrowSource):
     def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
         self.origin = path
         with self._open() as reader:
-            schema = reader.schema
+            schema, is_stream = reader.schema, not hasattr(reader, "num_record_batches")
+        if is_stream and self._end() != STREAM_END:
+            log.warning("%s has no end mark, which a stream may lack: it may be cut off", path)
         super().__init__(path, fields, numbers, schema, sum(batch.num_rows for batch in self._batches()))
 
     def _open(self) -> Any:
@@ -63,6 +68,11 @@ class ArrowFile(ArrowSource):
             return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(pa.memory_map(self.origin))
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from error
+
+    def _end(self) -> bytes:
+        with Path(self.origin).open("rb") as handle:
+            handle.seek(-len(STREAM_END), 2)
+            return handle.read()
 
     def _damaged(self, error: Exception) -> InputError:
         return InputError(f"{self.origin} is a damaged or cut off .arrow ({error}); copy it again")

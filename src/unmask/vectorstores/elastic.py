@@ -61,9 +61,11 @@ class Elastic(RowSource):
             while hits := self._whole(page):
                 yield from hits
                 page = self._ask("POST", "/_search/scroll", {"scroll": KEPT, "scroll_id": page["_scroll_id"]})
+        except KeyError as error:
+            raise self._unusable("what it sent is no page of a search") from error
         finally:
             with contextlib.suppress(InputError):  # the server forgets it by itself after a while
-                self._ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})
+                self._ask("DELETE", "/_search/scroll", {"scroll_id": page.get("_scroll_id")})
 
     def _whole(self, page: dict[str, Any]) -> list[dict[str, Any]]:
         """A page's documents, if every part of the index answered."""

@@ -18,7 +18,7 @@ from unmask.vectorstores.rows import LOOKED_AT, Row, RowSource
 
 PAGE, PORT = 1_000, 19530
 TOKEN_VARIABLE = "MILVUS_TOKEN"
-SECURE = "milvuss"
+SECURE, NOT_LOADED = "milvuss", "NotLoad"
 # Milvus Lite lacks a call that its client makes, and both say so at length; without it the pages come all the same.
 TALKATIVE = ("pymilvus", "grpc._server")
 VECTORS, TEXTS = ("FLOAT_VECTOR",), ("VARCHAR", "TEXT")
@@ -50,9 +50,9 @@ class Milvus(RowSource):
             self._client = MilvusClient(where, token=os.environ.get(TOKEN_VARIABLE, ""))
             names = sorted(self._client.list_collections())
             self._name = choose_collection(names, names, asked, place, "collection")
-            if not self._is_loaded():
-                self._client.load_collection(self._name)
-                # A server's memory is as it was afterwards.
+            was_absent = str(self._client.get_load_state(self._name)["state"]) == NOT_LOADED
+            self._client.load_collection(self._name)
+            if was_absent:  # a server's memory is as it was afterwards; what somebody else is loading stays
                 self._release = weakref.finalize(self, _released, self._client, self._name)
             told = self._client.describe_collection(self._name)
             count = int(self._client.get_collection_stats(self._name)["row_count"])
@@ -61,9 +61,6 @@ class Milvus(RowSource):
         super().__init__(
             f"{place}[{self._name}]" if "://" not in place else place, numbers, count, True, bool(self._text)
         )
-
-    def _is_loaded(self) -> bool:
-        return str(self._client.get_load_state(self._name)["state"]) == "Loaded"
 
     def close(self) -> None:
         if self._release is not None:

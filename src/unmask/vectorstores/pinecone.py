@@ -44,19 +44,21 @@ class Pinecone(RowSource):
             raise self._unusable("what it sent does not list its namespaces") from error
         full = [name for name, count in held.items() if count]
         self._namespace = choose_collection(list(held), full, fields.collection or path or None, place, "namespace")
+        if not held[self._namespace]:
+            raise InputError(f"{place}[{self._namespace}] holds no records, expected some; choose another --collection")
         first = list(itertools.islice(self._records(0), LOOKED_AT))
-        words = {
-            name: None
-            for _, found in first
-            for name, value in (found.get("metadata") or {}).items()
-            if isinstance(value, str)
-        }
+        if not any(found.get("values") for _, found in first):
+            raise InputError(
+                f"{place}[{self._namespace}] holds sparse records, expected dense ones: those alone can be read back; "
+                "choose another index"
+            )
+        words = {n: None for _, found in first for n, value in _metadata(found).items() if isinstance(value, str)}
         self._text = find_texts(list(words), fields.texts, place)
         super().__init__(f"{place}[{self._namespace}]", numbers, held[self._namespace], True, self._text is not None)
 
     def _rows(self, skip: int) -> Iterator[Row]:
         for name, found in self._records(skip):
-            text = (found.get("metadata") or {}).get(self._text or "")
+            text = _metadata(found).get(self._text or "")
             # Sparse records have no values.
             yield Row(name, found.get("values") or None, text if isinstance(text, str) else None)
 
@@ -68,7 +70,11 @@ class Pinecone(RowSource):
                 records = fetched.get("vectors")
                 if not isinstance(records, dict):
                     raise self._unusable("what it sent holds no records")
-                yield from ((name, records.get(name) or {}) for name in part)
+                for name in part:
+                    found = records.get(name) or {}
+                    if not isinstance(found, dict):
+                        raise self._unusable("what it sent holds something else in place of a record")
+                    yield name, found
 
     def _pages(self, skip: int) -> Iterator[list[str]]:
         """Ids in the order that the server lists them in, after the first `skip`."""
@@ -90,7 +96,7 @@ class Pinecone(RowSource):
     def _ask(
         self, method: str, path: str, body: Any = None, named: Sequence[tuple[str, str]] | None = None
     ) -> dict[str, Any]:
-        query = "" if named is None else "?" + urlencode([("namespace", self._namespace), *named])
+        query = "" if named is None else "?" + urlencode([("namespace", self._namespace), *named], errors="replace")
         try:
             return ask_json(method, self._url + path + query, self._headers, body)
         except NoAnswer as error:
@@ -103,10 +109,15 @@ class Pinecone(RowSource):
         )
 
 
+def _metadata(record: dict[str, Any]) -> dict[str, Any]:
+    found = record.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
 def _by_length(names: Sequence[str]) -> Iterator[list[str]]:
     part: list[str] = []
     for name in names:
-        if part and len(urlencode([("ids", each) for each in (*part, name)])) > LONGEST_QUERY:
+        if part and len(urlencode([("ids", each) for each in (*part, name)], errors="replace")) > LONGEST_QUERY:
             yield part
             part = []
         part.append(name)
