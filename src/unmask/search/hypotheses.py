@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unmask.search.foresight import Foresight
+
 if TYPE_CHECKING:
     import torch
 
@@ -100,7 +102,9 @@ class Target:
     grounds: dict[Row, Ground] = field(default_factory=dict)  # what was read of the texts in the beam
     shelves: dict[Row, dict[str, Shelf]] = field(default_factory=dict)  # of those, by kind: edits not taken yet
     waiting: dict[Row, Edit] = field(default_factory=dict)  # edits that a screen has read and not chosen yet
-    foreseen: dict[Row, float] = field(default_factory=dict)  # the screen's cosines, of these and of the beam
+    read: dict[Row, np.ndarray] = field(default_factory=dict)  # the screen's vectors, of these and of the last round's
+    told: dict[Row, np.ndarray] = field(default_factory=dict)  # the encoder's, of the last round's texts
+    foresight: Foresight = field(default_factory=Foresight)
     tried: Counter[str] = field(default_factory=Counter)
     helped: Counter[str] = field(default_factory=Counter)
     families: int = 0  # drafts so far
@@ -141,9 +145,6 @@ class Target:
         self.children = {parent: made for parent, made in self.children.items() if parent in held}
         self.shelves = {parent: made for parent, made in self.shelves.items() if parent in held}
         self.waiting = {tokens: edit for tokens, edit in self.waiting.items() if edit.parent in held}
-        self.foreseen = {
-            tokens: cosine for tokens, cosine in self.foreseen.items() if tokens in held or tokens in self.waiting
-        }
         held |= {child.tokens for made in self.children.values() for child in made}
         self.vectors = {tokens: vector for tokens, vector in self.vectors.items() if tokens in held}
 

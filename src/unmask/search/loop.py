@@ -302,6 +302,8 @@ class Search:
             hypothesis = Hypothesis(edit.tokens, cosine, *of_edit)
             found.append(hypothesis)
             target.vectors[edit.tokens] = value
+            if self.screen is not None:
+                target.told[edit.tokens] = value
             if edit.parent in of_parent:
                 target.helped[edit.kind] += cosine > of_parent[edit.parent]
                 target.children.setdefault(edit.parent, []).append(hypothesis)
