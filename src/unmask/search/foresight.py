@@ -26,15 +26,15 @@ class Foresight:
             known, wrong = [self._read, *known], [self._wrong, *wrong]
         self._read, self._wrong = np.concatenate(known)[-KEPT:], np.concatenate(wrong)[-KEPT:]
 
-    def cosines(self, read: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """About the encoder's cosines with a target (dimension,) of texts that the surrogate has read; (texts,)."""
-        if self._read is None or self._wrong is None:
-            return np.asarray(read @ target)
-        usual = self._wrong.mean(axis=0)
-        alike = _likeness(self._read, self._read) + OWN * np.eye(len(self._read), dtype=np.float32)
-        mended = np.linalg.solve(alike, self._wrong - usual)  # (known, dimension)
-        vectors = read + usual + _likeness(read, self._read) @ mended  # (texts, dimension)
-        return np.asarray((vectors @ target) / np.maximum(np.linalg.norm(vectors, axis=1), 1e-6))
+    def vectors(self, read: np.ndarray) -> np.ndarray:
+        """About the encoder's vectors, of unit length, of texts that the surrogate has read (texts, dimension)."""
+        found = read
+        if self._read is not None and self._wrong is not None:
+            usual = self._wrong.mean(axis=0)
+            alike = _likeness(self._read, self._read) + OWN * np.eye(len(self._read), dtype=np.float32)
+            mended = np.linalg.solve(alike, self._wrong - usual)  # (known, dimension)
+            found = read + usual + _likeness(read, self._read) @ mended  # (texts, dimension)
+        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6))
 
 
 def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:

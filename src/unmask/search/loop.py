@@ -21,7 +21,7 @@ from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
 from unmask.search.proposals import propose
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
-from unmask.search.screening import screened
+from unmask.search.screening import Screen
 from unmask.search.words import vocabularies_of, words_of
 
 if TYPE_CHECKING:
@@ -52,11 +52,16 @@ class Search:
         fluency: Fluency | None = None,
     ) -> None:
         self.denoiser, self.scorer, self.options = denoiser, scorer, options
-        self.screen = None if "screen" in options.without else screen
         self.decode_options, self.schedule, self._dtype = decode_options, schedule, dtype
         self.fluency = None if "fluency" in options.without else fluency
         usual = scorer.likelihood_weight if self.fluency is None else scorer.fluency_weight
         self.likelihood_weight = usual if options.likelihood_weight is None else options.likelihood_weight
+        # Without n-grams how likely an edit is is a guess.
+        of_edits = 0.0 if self.fluency is None else self.likelihood_weight
+        self.surrogate = None if "screen" in options.without else screen
+        self.screen = None if self.surrogate is None else Screen(
+            self.surrogate, self._read, of_edits, denoiser.length, "combination" not in options.without
+        )  # fmt: skip
         self.targets: list[Target] = []
         self.condition: Condition | None = None
         scorer.failure = None
@@ -95,7 +100,7 @@ class Search:
 
     def _words(self, vocabularies: torch.Tensor, likelihoods: torch.Tensor | None) -> Sequence[Words | None]:
         """What words the vectors speak of, if there is a surrogate to read single words with."""
-        reader = self.screen if self.scorer.is_encoder else self.scorer
+        reader = self.surrogate if self.scorer.is_encoder else self.scorer
         if reader is None or likelihoods is None or "recall" in self.options.without:
             return [None] * len(vocabularies)
         return words_of(vocabularies, likelihoods, reader)
@@ -148,9 +153,7 @@ class Search:
         ]
         proposals = self._read(active, proposals)
         if self.screen is not None:
-            # Without n-grams how likely an edit is is a guess.
-            weight = 0.0 if self.fluency is None else self.likelihood_weight
-            proposals = screened(self.screen, active, proposals, room, weight)
+            proposals = self.screen.choose(active, proposals, room)
         self._score(active, proposals)
         stuck = []
         for target, tried in zip(active, proposals, strict=True):
@@ -222,7 +225,7 @@ class Search:
     def _with_slopes(self, read: list[tuple[Target, Ground]]) -> list[tuple[Target, Ground]]:
         """With what tokens would add to each text's cosine, by the scorer's word, or by the screen's for nothing."""
         cost = self.scorer.calls_of_slope
-        reader = self.scorer if cost else self.screen
+        reader = self.scorer if cost else self.surrogate
         if reader is None or reader.failure is not None or "slope" in self.options.without:
             return read
         chosen = []
@@ -239,7 +242,7 @@ class Search:
         of_number = dict(zip(chosen, slopes, strict=True))
         return [(target, ground.with_slope(of_number.get(number))) for number, (target, ground) in enumerate(read)]
 
-    def _read(self, targets: list[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
+    def _read(self, targets: Sequence[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
         """The same edits with what is known of their length, and what the fluency model says, where there is one."""
         edits = [
             replace(edit, of_length=self.scorer.length_weight * target.of_length(edit.tokens))

@@ -2,37 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from unmask.search.hypotheses import Edit, Row, Target, value_of
+from unmask.search.edits import combined
+from unmask.search.hypotheses import Edit, Hypothesis, Row, Target, value_of
 from unmask.search.scorers import Scorer
 
-# Of the edits that a surrogate chooses from, this part is embedded whatever it thinks of them.
+# Of the edits that are chosen from, this part is embedded whatever is expected of them.
 UNSCREENED_SHARE = 4
 # Edits of one vector that wait for another round.
 MOST_WAITING = 512
+# Edits of one text, those that were embedded and those that were not, that are put together; and what may come of it.
+PUT_TOGETHER, MOST_TOGETHER = 40, 128
+
+Reading = Callable[[Sequence[Target], list[list[Edit]]], list[list[Edit]]]
 
 
-def screened(
-    screen: Scorer, targets: Sequence[Target], proposals: list[list[Edit]], most: Sequence[int], weight: float
-) -> list[list[Edit]]:
-    """The `most` edits for each target that should be best, of the new ones and of those that were not chosen before;
-    some of the new ones stay as they were ranked. `weight` is that of the likelihood.
-    """
-    unread = [
-        [row for row in (*target.told, *(edit.tokens for edit in edits)) if row not in target.read]
-        for target, edits in zip(targets, proposals, strict=True)
-    ]
-    vectors, _ = screen.vectors([row for rows in unread for row in rows])
-    chosen, start = list[list[Edit]](), 0
-    for target, edits, rows, room in zip(targets, proposals, unread, most, strict=True):
-        target.read |= zip(rows, vectors[start : start + len(rows)], strict=True)
-        start += len(rows)
-        _learn(target)
-        chosen.append(_chosen(target, edits, room, weight))
-    return chosen
+@dataclass(frozen=True)
+class Screen:
+    """A surrogate that chooses, mended by what the encoder has said."""
+
+    surrogate: Scorer
+    read: Reading  # edits with what is known of their length and likelihood
+    weight: float  # of the likelihood
+    longest: int  # tokens that a text may have
+    looks_ahead: bool = True
+
+    def choose(self, targets: Sequence[Target], proposals: list[list[Edit]], most: Sequence[int]) -> list[list[Edit]]:
+        """The `most` edits for each target that should be best: of the new ones, of those that were not chosen before,
+        and of several of these at once; some of the new ones stay as they were ranked."""
+        pairs = list(zip(targets, proposals, strict=True))
+        self._look(targets, [[*target.told, *(edit.tokens for edit in edits)] for target, edits in pairs])
+        for target in targets:
+            _learn(target)
+        together = self.read(targets, [self._together(target, edits) for target, edits in pairs])
+        self._look(targets, [[edit.tokens for edit in edits] for edits in together])
+        return [
+            self._chosen(target, edits, more, room)
+            for (target, edits), more, room in zip(pairs, together, most, strict=True)
+        ]
+
+    def _look(self, targets: Sequence[Target], rows: list[list[Row]]) -> None:
+        """Read what is new, all in the same calls."""
+        unread = [[row for row in of if row not in target.read] for target, of in zip(targets, rows, strict=True)]
+        vectors, _ = self.surrogate.vectors([row for of in unread for row in of])
+        start = 0
+        for target, of in zip(targets, unread, strict=True):
+            target.read |= zip(of, vectors[start : start + len(of)], strict=True)
+            start += len(of)
+
+    def _together(self, target: Target, edits: list[Edit]) -> list[Edit]:
+        """Several edits of a text at once, of which not all need have been embedded."""
+        pool = [*edits, *target.waiting.values()]
+        if not pool or not self.looks_ahead:
+            return []
+        vectors = _foreseen(target, pool)
+        cosines = vectors @ target.vector  # (pool,)
+        numbers_of = defaultdict[Row | None, list[int]](list)
+        for number in np.argsort(-cosines, kind="stable").tolist():
+            numbers_of[pool[number].parent].append(number)
+        found: dict[Row, Edit] = {}
+        for parent in target.beam:
+            told = sorted(target.children.get(parent.tokens, []), key=lambda child: -child.cosine)[:PUT_TOGETHER]
+            numbers = numbers_of[parent.tokens][:PUT_TOGETHER]
+            if len(told) + len(numbers) < 2:
+                continue
+            foreseen = [
+                Hypothesis(pool[n].tokens, float(cosines[n]), pool[n].likelihood, family=parent.family) for n in numbers
+            ]
+            known = np.stack([target.vectors[text.tokens] for text in (parent, *told)])
+            for edit in combined(parent, [*told, *foreseen], np.concatenate([known, vectors[numbers]]), target.vector):
+                if 0 < len(edit.tokens) <= self.longest and not target.knows(edit.tokens):
+                    found.setdefault(edit.tokens, edit)
+        new = {edit.tokens for edit in edits}
+        best = sorted(found.values(), key=lambda edit: -edit.gain)
+        return [edit for edit in best if edit.tokens not in new][:MOST_TOGETHER]
+
+    def _chosen(self, target: Target, edits: list[Edit], together: list[Edit], room: int) -> list[Edit]:
+        pool = [*edits, *together, *target.waiting.values()]
+        if not pool:
+            return []
+        expected = [
+            value_of(cosine, edit.likelihood, edit.of_length, self.weight)
+            for edit, cosine in zip(pool, (_foreseen(target, pool) @ target.vector).tolist(), strict=True)
+        ]
+        order = np.argsort(-np.array(expected), kind="stable").tolist()
+        taken = _best_and_some(order, room, len(edits))
+        left = [pool[number] for number in order if number not in set(taken)]
+        target.waiting = {edit.tokens: edit for edit in left[:MOST_WAITING]}
+        chosen = [pool[number] for number in taken]
+        target.read = {row: target.read[row] for row in (*target.waiting, *(edit.tokens for edit in chosen))}
+        return chosen
 
 
 def _learn(target: Target) -> None:
@@ -43,24 +107,9 @@ def _learn(target: Target) -> None:
         target.told = {}
 
 
-def _chosen(target: Target, edits: list[Edit], room: int, weight: float) -> list[Edit]:
-    pool = [*edits, *target.waiting.values()]
-    if not pool:
-        return []
-    cosines = target.foresight.cosines(np.stack([target.read[edit.tokens] for edit in pool]), target.vector)
-    expected = [
-        value_of(cosine, edit.likelihood, edit.of_length, weight)
-        for edit, cosine in zip(pool, cosines.tolist(), strict=True)
-    ]
-    order = np.argsort(-np.array(expected), kind="stable").tolist()
-    taken = _best_and_some(order, room, len(edits))
-    left = set(taken)
-    waiting: list[Edit] = [pool[number] for number in order if number not in left][:MOST_WAITING]
-    chosen = [pool[number] for number in taken]
-    target.waiting = {edit.tokens: edit for edit in waiting}
-    kept: dict[Row, None] = dict.fromkeys(edit.tokens for edit in (*waiting, *chosen))
-    target.read = {row: target.read[row] for row in kept}
-    return chosen
+def _foreseen(target: Target, edits: Sequence[Edit]) -> np.ndarray:
+    """(edits, dimension)."""
+    return target.foresight.vectors(np.stack([target.read[edit.tokens] for edit in edits]))
 
 
 def _best_and_some(order: list[int], room: int, new: int) -> list[int]:
