@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -113,7 +114,10 @@ def _foreseen(target: Target, edits: Sequence[Edit]) -> np.ndarray:
 
 
 def _best_and_some(order: list[int], room: int, new: int) -> list[int]:
-    """The first in the order, and evenly spread ones of those numbered below `new`."""
+    """The first in the order, and evenly spread ones of those numbered below `new`; where these are few, more of the
+    first."""
     best = order[: room - room // UNSCREENED_SHARE]
     rest = sorted({*range(new)} - {*best})
-    return [*best, *rest[:: max(1, len(rest) // max(1, room - len(best)))][: room - len(best)]]
+    spread = rest[:: max(1, len(rest) // max(1, room - len(best)))][: room - len(best)]
+    further = (number for number in order[len(best) :] if number not in set(spread))
+    return [*best, *spread, *islice(further, room - len(best) - len(spread))]
