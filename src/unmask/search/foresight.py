@@ -12,28 +12,35 @@ KEPT = 256
 REACH, OWN = 0.25, 0.02
 
 
+class _Known:
+    """What the encoder has said of some texts."""
+
+    def __init__(self, read: np.ndarray, wrong: np.ndarray) -> None:
+        self.read, self.wrong = read, wrong  # (texts, dimension) by the surrogate, and what the encoder's differ by
+        self._usual = wrong.mean(axis=0)
+        alike = _likeness(read, read) + OWN * np.eye(len(read), dtype=np.float32)
+        self._added = np.linalg.solve(alike, wrong - self._usual)  # (texts, dimension) by each to texts like it
+
+    def mended(self, read: np.ndarray) -> np.ndarray:
+        return np.asarray(read + self._usual + _likeness(read, self.read) @ self._added)
+
+
 class Foresight:
     """Of one vector that is searched for: a Gaussian process over the difference of the two vectors of a text."""
 
     def __init__(self) -> None:
-        self._read: np.ndarray | None = None  # (texts, dimension) by the surrogate
-        self._wrong: np.ndarray | None = None  # (texts, dimension) what the encoder's differ from those by
+        self._known: _Known | None = None
 
     def learn(self, read: np.ndarray, told: np.ndarray) -> None:
         """Vectors (texts, dimension) that the surrogate and the encoder gave the same texts."""
-        known, wrong = [read], [told - read]
-        if self._read is not None and self._wrong is not None:
-            known, wrong = [self._read, *known], [self._wrong, *wrong]
-        self._read, self._wrong = np.concatenate(known)[-KEPT:], np.concatenate(wrong)[-KEPT:]
+        wrong = told - read
+        if self._known is not None:
+            read, wrong = np.concatenate([self._known.read, read]), np.concatenate([self._known.wrong, wrong])
+        self._known = _Known(read[-KEPT:], wrong[-KEPT:])
 
     def vectors(self, read: np.ndarray) -> np.ndarray:
         """About the encoder's vectors, of unit length, of texts that the surrogate has read (texts, dimension)."""
-        found = read
-        if self._read is not None and self._wrong is not None:
-            usual = self._wrong.mean(axis=0)
-            alike = _likeness(self._read, self._read) + OWN * np.eye(len(self._read), dtype=np.float32)
-            mended = np.linalg.solve(alike, self._wrong - usual)  # (known, dimension)
-            found = read + usual + _likeness(read, self._read) @ mended  # (texts, dimension)
+        found = read if self._known is None else self._known.mended(read)
         return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6))
 
 
