@@ -188,6 +188,8 @@ def test_the_search_in_parts_and_from_scrambled_words(
     monkeypatch.setattr(searching, "_traced", lambda *what: (measured.append(what), measure(*what))[1])
     assert bench(workshop, table, "--budget", "20").stdout == began.stdout
     assert len(measured) == 1
+    monkeypatch.setattr(searching, "provenance", lambda: {"version": "1", "commit": "another"})
+    assert bench(workshop, table, "--budget", "20").exit_code == 0 and len(measured) > len(parts)
     assert all(0 < row["numbers"]["compared"] <= 20 for row in rows)
     if table == "search-ablation":
         whole, *without = [row["metrics"] for row in rows]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from unmask.benchmark.held_out import embed
+from unmask.benchmark.provenance import provenance
 from unmask.benchmark.publishing.markdown import NONE, headings_of, lay_out, metric_cells, notes, number, present
 from unmask.benchmark.publishing.results import Result
 from unmask.benchmark.publishing.setting import Opened, Setting, Table
@@ -110,14 +111,14 @@ def trace(
 ) -> Curve:
     """Search for all texts, as many together as the search takes, and note every mark that is passed.
 
-    What was measured before an interruption is kept: a table may take hours.
+    What was measured before an interruption is kept, a table may take hours; but not what another commit measured.
     """
     options, count = strategy.options, len(texts.ids)
     marks = (*(mark for mark in MARKS if mark < options.budget), options.budget)
     surrogate = finished_surrogate(opened.inverter.folder)
     told = {
         **_details(opened, texts, strategy, table, strategy.label), "options": asdict(opened.setting.options),
-        "surrogate": None if surrogate is None else surrogate_manifest(surrogate),
+        "surrogate": None if surrogate is None else surrogate_manifest(surrogate), "made_with": provenance(),
     }  # fmt: skip
     folder = make_folder(opened.setting.out / KEPT)
     opened.setting.on_progress(strategy.label, 0, count)
