@@ -15,7 +15,7 @@ from unmask.errors import CheckpointError
 from unmask.files import read_json, write_json
 from unmask.metrics.text import token_f1
 from unmask.search import SearchOptions, search
-from unmask.search.scorers import SurrogateScorer
+from unmask.search.scorers import EncoderScorer, SurrogateScorer
 from unmask.search.surrogate import (
     FINISHED,
     FOLDER,
@@ -98,7 +98,6 @@ def test_beside_an_encoder_without_a_gradient_its_own_serves_and_is_no_call(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, taught_surrogate: Surrogate
 ) -> None:
     from unmask.search.loop import Search
-    from unmask.search.scorers import EncoderScorer
 
     encoder = kit.OrderedBag()
     scorer, screen = EncoderScorer(encoder, tokenizer, denoiser), SurrogateScorer(taught_surrogate, denoiser)
@@ -108,6 +107,36 @@ def test_beside_an_encoder_without_a_gradient_its_own_serves_and_is_no_call(
     grounds = [ground for target in running.targets for ground in target.grounds.values()]
     assert grounds and all(ground.slope is not None for ground in grounds)
     assert sum(target.calls for target in running.targets) == encoder.queries
+
+
+def test_with_a_screen_a_row_comes_out_the_same_alone_and_in_any_company(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, taught_surrogate: Surrogate
+) -> None:
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(5, longest=9)))
+
+    def found(rows: list[int]) -> list[list[int]]:
+        scorer, screen = (
+            EncoderScorer(kit.OrderedBag(), tokenizer, denoiser),
+            SurrogateScorer(taught_surrogate, denoiser),
+        )
+        *_, last = search(denoiser, scorer, vectors[rows], SearchOptions(budget=250), DECODE, rows, screen=screen)
+        return last.tokens.tolist()  # type: ignore[no-any-return]
+
+    assert found([0, 1, 2, 3, 4]) == [found([row])[0] for row in range(5)]
+
+
+def test_a_screen_that_learns_finds_more_with_as_many_calls(
+    kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser, taught_surrogate: Surrogate
+) -> None:
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(24, seed=78)))
+
+    def cosine(screen: SurrogateScorer | None) -> float:
+        scorer = EncoderScorer(kit.OrderedBag(), tokenizer, taught)
+        *_, last = search(taught, scorer, vectors, SearchOptions(budget=120), DECODE, screen=screen)
+        assert last.cosine is not None and last.encoder_calls is not None and int(last.encoder_calls.max()) <= 120
+        return float(last.cosine.mean())
+
+    assert cosine(SurrogateScorer(taught_surrogate, taught)) > cosine(None)
 
 
 def test_without_the_encoder_the_search_still_beats_blind_drafts(
