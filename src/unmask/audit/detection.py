@@ -42,12 +42,11 @@ def choose_finder(choice: str = AUTO, pipeline: str | None = None) -> Finder:
         raise InputError(f"the detector is '{choice}', expected one of {', '.join(CHOICES)}; change --detector")
     if choice == PATTERNS and pipeline is not None:
         raise InputError(f"patterns need no spaCy pipeline, got '{pipeline}'; drop --spacy-model or --detector")
-    is_wanted = choice == PRESIDIO or pipeline is not None
-    if choice == PATTERNS or not (is_wanted or _installed_pipeline()):
+    found = pipeline or _installed_pipeline()
+    if choice == PATTERNS or (choice == AUTO and found is None):
         return Patterns()
     if not _is_installed(PACKAGE):
         raise MissingExtra("finding personal data with Presidio", "presidio")
-    found = pipeline or _installed_pipeline()
     if found is None:
         raise InputError(
             f"Presidio needs a spaCy pipeline to find names with, expected one of {', '.join(PIPELINES)}; install one "

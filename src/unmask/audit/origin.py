@@ -24,12 +24,11 @@ COARSER, ANOTHER = "precision", "another model"
 
 def diagnosis(inverter: Inverter, sample: VectorBatch) -> Diagnosis | None:
     """How stored vectors differ from those that the model's encoder gives their texts; None where it cannot be had."""
-    places = [place for place, text in enumerate(sample.texts or ()) if text]
-    if not places:
+    known = {place: text for place, text in enumerate(sample.texts or ()) if text}
+    if not known:
         return None
     try:
-        texts = [(sample.texts or ())[place] or "" for place in places]
-        return diagnose(inverter.encoder(), texts, sample.values[places], COMPARED)
+        return diagnose(inverter.encoder(), list(known.values()), sample.values[list(known)], COMPARED)
     except UnmaskError as error:
         log.warning("the stored vectors were not compared with the encoder's: %s", error)
         return None

@@ -81,9 +81,6 @@ def audit(
     The exit code is 0 unless something fails, or more leaks than --fail-over allows.
     """
     from unmask.attacks.inverter import Inverter
-    from unmask.audit.junit import write_junit
-    from unmask.audit.lines import write_lines, write_texts
-    from unmask.audit.page import write_page
     from unmask.audit.run import Asked
     from unmask.audit.run import audit as run_audit
     from unmask.runtime import set_threads
@@ -99,18 +96,29 @@ def audit(
     )  # fmt: skip
     with Stages() as stages:
         findings = run_audit(asked, inverter, stages)
-    command = shlex.join(["unmask", *sys.argv[1:]])
-    write_page(html, findings, command, show_text)
-    if jsonl is not None:
-        write_lines(jsonl, findings)
-    if junit is not None:
-        write_junit(junit, findings, fail_over)
-    if texts_out is not None:
-        write_texts(texts_out, findings)
+    write_reports(findings, html, jsonl, junit, texts_out, show_text, fail_over)
     show(findings)
     note(f"the report is {html}")
     if fail_over is not None:
         fail_if_over(findings, fail_over)
+
+
+def write_reports(
+    findings: Findings, html: Path, jsonl: Path | None, junit: Path | None, texts: Path | None, show_text: bool,
+    limit: float | None,
+) -> None:  # fmt: skip
+    """The page, and of the other files those that were asked for."""
+    from unmask.audit.junit import write_junit
+    from unmask.audit.lines import write_lines, write_texts
+    from unmask.audit.page import write_page
+
+    write_page(html, findings, shlex.join(["unmask", *sys.argv[1:]]), show_text)
+    if jsonl is not None:
+        write_lines(jsonl, findings)
+    if junit is not None:
+        write_junit(junit, findings, limit)
+    if texts is not None:
+        write_texts(texts, findings)
 
 
 def fail_if_over(findings: Findings, limit: float) -> None:

@@ -93,9 +93,9 @@ class Screen:
         ]
         order = np.argsort(-np.array(expected), kind="stable").tolist()
         taken = _best_and_some(order, room, len(edits))
-        left = [pool[number] for number in order if number not in set(taken)]
-        target.waiting = {edit.tokens: edit for edit in left[:MOST_WAITING]}
-        chosen = [pool[number] for number in taken]
+        chosen, is_taken = [pool[number] for number in taken], set(taken)
+        left = (pool[number] for number in order if number not in is_taken)
+        target.waiting = {edit.tokens: edit for edit in islice(left, MOST_WAITING)}
         target.read = {row: target.read[row] for row in (*target.waiting, *(edit.tokens for edit in chosen))}
         return chosen
 
@@ -119,5 +119,6 @@ def _best_and_some(order: list[int], room: int, new: int) -> list[int]:
     best = order[: room - room // UNSCREENED_SHARE]
     rest = sorted({*range(new)} - {*best})
     spread = rest[:: max(1, len(rest) // max(1, room - len(best)))][: room - len(best)]
-    further = (number for number in order[len(best) :] if number not in set(spread))
+    is_spread = set(spread)
+    further = (number for number in order[len(best) :] if number not in is_spread)
     return [*best, *spread, *islice(further, room - len(best) - len(spread))]

@@ -54,8 +54,8 @@ class ArrowFile(ArrowSource):
     def __init__(self, path: str, fields: Fields, numbers: Numbers) -> None:
         self.origin = path
         with self._open() as reader:
-            schema, is_stream = reader.schema, not hasattr(reader, "num_record_batches")
-        if is_stream and self._end() != STREAM_END:
+            schema, is_file = reader.schema, _is_file(reader)
+        if not is_file and self._end() != STREAM_END:
             log.warning("%s has no end mark, which a stream may lack: it may be cut off", path)
         super().__init__(path, fields, numbers, schema, sum(batch.num_rows for batch in self._batches()))
 
@@ -82,10 +82,10 @@ class ArrowFile(ArrowSource):
 
         with self._open() as reader:
             try:
-                if isinstance(reader, pa.RecordBatchStreamReader):
-                    yield from reader
-                else:
+                if _is_file(reader):
                     yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
+                else:
+                    yield from reader
             except (pa.ArrowException, OSError) as error:
                 raise self._damaged(error) from error
 
@@ -96,3 +96,8 @@ class ArrowFile(ArrowSource):
             for start in range(0, batch.num_rows, batch_size):
                 yield row + start, batch.slice(start, batch_size)
             row += batch.num_rows
+
+
+def _is_file(reader: Any) -> bool:
+    """Whether its batches are numbered; those of a stream come one after the other."""
+    return hasattr(reader, "num_record_batches")

@@ -207,6 +207,12 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+def text_names(documents: Iterable[Any]) -> list[str]:
+    """The fields that hold text in any of some documents without a schema: one may be missing in the first."""
+    known = (document for document in documents if isinstance(document, dict))
+    return list({name: None for document in known for name, value in document.items() if isinstance(value, str)})
+
+
 def find_texts(names: Sequence[str], asked: str | None, origin: str) -> str | None:
     """Which of the fields that hold texts is meant: the one that was asked for, or one of a usual name."""
     if asked is not None and asked not in names:

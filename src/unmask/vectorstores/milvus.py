@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from unmask.errors import InputError, MissingExtra
-from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line
+from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line, text_names
 from unmask.vectorstores.copies import copied
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import LOOKED_AT, Row, RowSource
@@ -83,11 +83,7 @@ class Milvus(RowSource):
         words = [name for name, kind in kinds.items() if kind in TEXTS and name != self._id]
         if is_open:  # texts may stand in fields that the schema does not know
             first = self._client.query(self._name, limit=LOOKED_AT, output_fields=["*"])
-            words += [
-                name
-                for name in {n: 0 for row in first for n, v in row.items() if isinstance(v, str)}
-                if name not in held
-            ]
+            words += [name for name in text_names(first) if name not in held]
         self._text = find_texts(words, fields.texts, self.origin)
 
     def _rows(self, skip: int) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from unmask.errors import InputError
-from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts
+from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, text_names
 from unmask.vectorstores.http_json import NoAnswer, ask_json, require_sendable
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import LOOKED_AT, Row, RowSource
@@ -52,8 +52,7 @@ class Pinecone(RowSource):
                 f"{place}[{self._namespace}] holds sparse records, expected dense ones: those alone can be read back; "
                 "choose another index"
             )
-        words = {n: None for _, found in first for n, value in _metadata(found).items() if isinstance(value, str)}
-        self._text = find_texts(list(words), fields.texts, place)
+        self._text = find_texts(text_names(found.get("metadata") for _, found in first), fields.texts, place)
         super().__init__(f"{place}[{self._namespace}]", numbers, held[self._namespace], True, self._text is not None)
 
     def _rows(self, skip: int) -> Iterator[Row]:

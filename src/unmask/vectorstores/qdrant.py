@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import InputError, MissingExtra
-from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line
+from unmask.vectorstores.base import Fields, address_of, choose_collection, find_texts, first_line, text_names
 from unmask.vectorstores.numbers import Numbers
 from unmask.vectorstores.rows import LOOKED_AT, Row, RowSource
 from unmask.vectorstores.sqlite_reading import ask
@@ -38,10 +38,7 @@ class QdrantSource(RowSource):
         if self._key is not None and self._key not in named:
             listed = ", ".join(named) or "one without a name"
             raise InputError(f"{origin} has no vector '{self._key}', it has: {listed}; change --key")
-        # A field may be missing in one point and be there in others.
-        payloads = [payload for _, _, payload in first if isinstance(payload, dict)]
-        words = {name: None for payload in payloads for name, value in payload.items() if isinstance(value, str)}
-        self._text = find_texts(list(words), fields.texts, origin)
+        self._text = find_texts(text_names(payload for _, _, payload in first), fields.texts, origin)
         super().__init__(origin, numbers, count, True, self._text is not None)
 
     @abstractmethod

@@ -307,22 +307,13 @@ def curves_page(results: Sequence[Result]) -> str:
 
 
 def lines_page(results: Sequence[Result]) -> str:
-    names = present(results, METRICS)
+    names, losses = present(results, METRICS), present(results, tuple(LOSSES))
     rows = [
-        [result.label, f"{result.n:,}", *metric_cells(result, names), number(result.numbers["compared"], 0)]
-        for result in results
-    ]
-    return "\n\n".join([lay_out(["", "n", *headings_of(names), "encoder calls"], rows), notes(results)])
-
-
-def parts_page(results: Sequence[Result]) -> str:
-    names = present(results, METRICS)
-    rows = [
-        [result.label, f"{result.n:,}", *metric_cells(result, names), *(_loss(result, name) for name in LOSSES),
+        [result.label, f"{result.n:,}", *metric_cells(result, names), *(_loss(result, name) for name in losses),
          number(result.numbers["compared"], 0)]
         for result in results
     ]  # fmt: skip
-    lost = [f"{heading.removesuffix(', %')} lost, %" for heading in headings_of(list(LOSSES.values()))]
+    lost = [f"{heading.removesuffix(', %')} lost, %" for heading in headings_of([LOSSES[name] for name in losses])]
     return "\n\n".join([lay_out(["", "n", *headings_of(names), *lost, "encoder calls"], rows), notes(results)])
 
 
@@ -331,5 +322,5 @@ def _loss(result: Result, name: str) -> str:
 
 
 CURVES = Table(measure_curves, curves_page)
-PARTS = Table(measure_ablation, parts_page)
+PARTS = Table(measure_ablation, lines_page)
 ORDERS = Table(measure_order, lines_page)
