@@ -1,18 +1,19 @@
-"""The words that a text lacks: not its own, and those that point where it falls short."""
+"""The words that a text lacks: not its own, and those that a vector names that errs the other way."""
 
 from __future__ import annotations
 
 from types import ModuleType
 
 import numpy as np
+import pytest
 import torch
 
 from unmask.denoiser.network import Denoiser
 from unmask.search.edits import recalls
 from unmask.search.ground import Ground, Wanted
 from unmask.search.hypotheses import Hypothesis
-from unmask.search.scorers import EncoderScorer, forbidden_tokens
-from unmask.search.words import KEPT, Words, vocabularies_of, words_of
+from unmask.search.scorers import forbidden_tokens
+from unmask.search.words import MOVED, WANTED, aimed, vocabularies_of, wanted
 from unmask.text.tokens import TextTokenizer
 
 
@@ -20,28 +21,32 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def test_a_word_that_points_where_the_text_falls_short_comes_first() -> None:
+def test_a_vector_is_moved_as_far_whatever_the_text_and_away_from_it() -> None:
     random = np.random.default_rng(0)
-    vectors = np.stack([unit(row) for row in random.normal(size=(20, 30))])
-    words = Words(np.arange(100, 120), np.zeros(20), vectors)
-    text, missing = unit(vectors[0] + vectors[1]), 7
-    target = unit(vectors[0] + vectors[1] + vectors[missing])
-    found, gains = words.wanted((100, 101), text, target)
-    assert found[0] == 107 and gains[0] == gains.max() > 0
-    assert {100, 101}.isdisjoint(found) and len(found) == len(gains) == 18
+    vector = unit(random.normal(size=30))
+    for distance in (0.05, 0.5):
+        text = unit(vector + distance * unit(random.normal(size=30)))
+        found = aimed(vector, text)
+        assert np.linalg.norm(found) == pytest.approx(1)
+        assert found @ text < vector @ text < 1
+        assert np.linalg.norm(found - vector) == pytest.approx(MOVED, abs=0.05)
 
 
-def test_a_text_that_lacks_nothing_still_gets_likely_words() -> None:
-    words = Words(np.array([4, 5, 6]), np.array([-3.0, -1.0, -2.0]), np.eye(3))
-    target = np.array([1.0, 0.0, 0.0])
-    found, gains = words.wanted((9,), target, target)
-    assert found == (5, 6, 4) and np.abs(gains).max() < 1e-6
+def test_nothing_is_moved_where_there_is_nothing_to_move_from() -> None:
+    vector = unit(np.arange(1.0, 6.0))
+    assert aimed(vector, None) is vector
+    assert np.isfinite(aimed(vector, vector)).all() and aimed(vector, vector) == pytest.approx(vector)
 
 
-def of_head(denoiser: Denoiser, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    vocabularies, likelihoods = vocabularies_of(denoiser, denoiser.condition(vectors))
-    assert likelihoods is not None
-    return vocabularies, likelihoods
+def test_a_text_is_told_the_likeliest_words_that_it_has_not() -> None:
+    vocabulary = torch.arange(100, 200)
+    assert wanted(vocabulary, (7, 100, 102)) == (101, *range(103, 102 + WANTED))
+    assert wanted(vocabulary[:3], (101, 101)) == (100, 102)
+
+
+def words_of(denoiser: Denoiser, vectors: torch.Tensor) -> list[list[int]]:
+    with torch.no_grad():
+        return vocabularies_of(denoiser, denoiser.condition(vectors)).tolist()
 
 
 def test_each_vector_has_its_own_words_and_none_that_is_forbidden(
@@ -49,26 +54,38 @@ def test_each_vector_has_its_own_words_and_none_that_is_forbidden(
 ) -> None:
     texts = kit.sentences(6, seed=3)
     vectors = torch.from_numpy(kit.OrderedBag().encode(texts))
-    reader = EncoderScorer(kit.OrderedBag(), tokenizer, taught)
-    with torch.no_grad():
-        together = words_of(*of_head(taught, vectors), reader)
-        alone = words_of(*of_head(taught, vectors[2:3]), reader)
-    assert together[2].ids.tolist() == alone[0].ids.tolist()
+    together, alone = words_of(taught, vectors), words_of(taught, vectors[2:3])
+    assert together[2] == alone[0] and together[2] != together[3]
     allowed = ~forbidden_tokens(taught).numpy()
     for words, ids in zip(together, tokenizer.encode(texts), strict=True):
-        likely = words.ids[np.isfinite(words.scores)]
-        assert allowed[likely].all() and len(words.ids) <= KEPT
-        assert words.vectors.shape == (len(words.ids), kit.DIMENSION)
-        assert set(ids) <= set(likely.tolist())
+        assert allowed[words].all() and set(ids) <= set(words)
+
+
+def test_a_word_that_a_text_lacks_is_named_sooner_from_farther_on(
+    kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser
+) -> None:
+    texts = kit.sentences(40, shortest=5, seed=11)
+    encoder, moved_up = kit.OrderedBag(), []
+    for text in texts:
+        ids = tokenizer.encode([text])[0]
+        shorter, lacking = ids[1:], ids[0]
+        if lacking in shorter:
+            continue
+        vector, of_shorter = (unit(row) for row in encoder.encode([text, tokenizer.decode_all([shorter])[0]]))
+        for_it, as_it_is = words_of(taught, torch.from_numpy(np.stack([aimed(vector, of_shorter), vector])))
+        moved_up.append(as_it_is.index(lacking) - for_it.index(lacking))
+    assert len(moved_up) > 20 and np.mean(moved_up) > 0
 
 
 def test_they_are_put_in_and_put_in_the_place_of_others() -> None:
-    nowhere = np.log(np.full((2, 2), 0.1))
-    wanted = Wanted((7, 8), np.array([0.02, 0.01]), nowhere, np.log(np.full((3, 2), 0.1)))
-    ground = Ground(Hypothesis((1, 2), 0.5, -1.0), np.log(np.full((2, 2), 0.5)), [], [], [], wanted)
+    at_places, at_gaps = np.log(np.full((2, 2), 0.1)), np.log(np.full((3, 2), 0.1))
+    at_places[1, 0] = np.log(0.3)
+    ground = Ground(
+        Hypothesis((1, 2), 0.5, -1.0), np.log(np.full((2, 2), 0.5)), [], [], [], Wanted((7, 8), at_places, at_gaps)
+    )
     edits = list(recalls(ground, np.random.default_rng(0)))
     assert {edit.tokens for edit in edits} == {
         (7, 2), (1, 7), (7, 1, 2), (1, 7, 2), (1, 2, 7), (8, 2), (1, 8), (8, 1, 2), (1, 8, 2), (1, 2, 8),
     }  # fmt: skip
     assert [edit.gain for edit in edits] == sorted((edit.gain for edit in edits), reverse=True)
-    assert {7} <= set(edits[0].tokens)
+    assert edits[0].tokens == (1, 7)

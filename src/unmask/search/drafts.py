@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,40 +21,52 @@ if TYPE_CHECKING:
 
 # Greedy once by each, then drawn: the orders fail in different places.
 ORDERS = ("sequential", "confidence")
+FIRST, ORDER_AGAIN = 4, "confidence"
 # Where the length is read from the vector, some drafts are shorter or longer: it is off by two or three tokens.
 LENGTH_CHANGES = (0, 0, 0, -1, 1, 0, -2, 2, 0, -1, 1, -3, 3, 0, -2, 2)
 WIDEST_CHANGE = 3  # times as much, in the drafts of new beginnings by turns
 
 
-def draft(
-    denoiser: Denoiser,
-    condition: Condition,
-    row_keys: Sequence[int],
-    begun: int,
-    options: SearchOptions,
-    decode_options: DecodeOptions,
-    schedule: Schedule | None,
-    dtype: torch.dtype | None,
-) -> list[tuple[list[Row], int]]:
-    """For each vector up to `drafts` different texts, the surest first, and the network passes they took.
+@dataclass(frozen=True)
+class Writer:
+    """Writes drafts of vectors."""
 
-    `begun` says how often there were drafts of them before: later ones are all drawn, and their lengths vary more.
-    """
-    texts: list[dict[Row, None]] = [{} for _ in row_keys]
-    passes = [0] * len(row_keys)
-    for number in range(options.drafts):
-        order = ORDERS[number % len(ORDERS)]
-        temperature = 0.0 if begun == 0 and number < len(ORDERS) else options.draft_temperature
-        seed = int(stream_for(decode_options.seed, 8, begun, number).integers(2**62))
-        chosen = replace(decode_options, temperature=temperature, seed=seed)
-        change = (1 + begun % WIDEST_CHANGE) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
-        varied = _with_other_lengths(condition, change, denoiser.length)
-        *_, last = decode(denoiser, varied, order, chosen, row_keys, schedule, dtype)
-        for place, text in enumerate(texts_of(last.tokens, denoiser.pad_id)):
-            if text:
-                texts[place].setdefault(text)
-            passes[place] += int(last.forward_passes[place])
-    return [(list(found), spent) for found, spent in zip(texts, passes, strict=True)]
+    denoiser: Denoiser
+    options: SearchOptions
+    decode_options: DecodeOptions
+    schedule: Schedule | None
+    dtype: torch.dtype | None
+
+    def first(self, condition: Condition, row_keys: Sequence[int], begun: int) -> list[tuple[list[Row], int]]:
+        """For each vector a few different texts, the surest first, and the network passes they took.
+
+        `begun` says how often there were drafts of them before: later ones are all drawn, and their lengths vary more.
+        """
+        texts: list[dict[Row, None]] = [{} for _ in row_keys]
+        passes = [0] * len(row_keys)
+        for number in range(min(FIRST, self.options.drafts)):
+            order = ORDERS[number % len(ORDERS)]
+            temperature = 0.0 if begun == 0 and number < len(ORDERS) else self.options.draft_temperature
+            change = (1 + begun % WIDEST_CHANGE) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
+            varied = _with_other_lengths(condition, change, self.denoiser.length)
+            for place, (text, spent) in enumerate(self._write(varied, row_keys, order, temperature, begun, number)):
+                if text:
+                    texts[place].setdefault(text)
+                passes[place] += spent
+        return [(list(found), spent) for found, spent in zip(texts, passes, strict=True)]
+
+    def again(self, condition: Condition, row_keys: Sequence[int], begun: int, number: int) -> list[tuple[Row, int]]:
+        """One text of each vector that it has been aimed at anew."""
+        temperature = self.options.draft_temperature if begun else 0.0
+        return self._write(condition, row_keys, ORDER_AGAIN, temperature, begun, number)
+
+    def _write(
+        self, condition: Condition, row_keys: Sequence[int], order: str, temperature: float, begun: int, number: int
+    ) -> list[tuple[Row, int]]:
+        seed = int(stream_for(self.decode_options.seed, 8, begun, number).integers(2**62))
+        chosen = replace(self.decode_options, temperature=temperature, seed=seed)
+        *_, last = decode(self.denoiser, condition, order, chosen, row_keys, self.schedule, self.dtype)
+        return list(zip(texts_of(last.tokens, self.denoiser.pad_id), last.forward_passes.tolist(), strict=True))
 
 
 def texts_of(tokens: torch.Tensor, pad_id: int) -> Iterator[Row]:

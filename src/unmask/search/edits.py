@@ -51,13 +51,12 @@ def recalls(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
     if wanted is None:
         return
     places = len(tokens)
-    changes = np.concatenate([wanted.at_places - present[:, None], wanted.at_gaps - present.mean()])
-    worth = wanted.gains + COSINE_PER_NAT * changes  # (places + gaps, words)
-    for number in np.argsort(-worth, axis=None, kind="stable").tolist():
+    changes = np.concatenate([wanted.at_places - present[:, None], wanted.at_gaps - present.mean()])  # (.., words)
+    for number in np.argsort(-changes, axis=None, kind="stable").tolist():
         where, which = divmod(number, len(wanted.words))
         start, end = (where, where + 1) if where < places else (where - places, where - places)
         edited = (*tokens[:start], wanted.words[which], *tokens[end:])
-        yield ground.edit(edited, "recall", float(wanted.gains[which]), float(changes[where, which]))
+        yield ground.edit(edited, "recall", 0.0, float(changes[where, which]))
 
 
 def deletions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:

@@ -29,7 +29,6 @@ class Wanted:
     """Words that a text seems to lack, and where they might stand."""
 
     words: Row
-    gains: np.ndarray  # (words,) what each should add to the cosine, wherever it stands
     at_places: np.ndarray  # (places, words): log probability of each in a place of the text
     at_gaps: np.ndarray  # (gaps, words): and of each put in
 
@@ -91,13 +90,10 @@ def spans_of(tokens: Row) -> list[tuple[int, int]]:
 
 
 def ground_of(
-    hypothesis: Hypothesis, fillings: list[Filling], longest: int, is_judge: bool = True,
-    wanted: tuple[Row, np.ndarray] = ((), np.zeros(0)),
-) -> Ground:  # fmt: skip
-    """From the fillings of a text's blanks; `is_judge`: whether they also say how likely the text is.
-
-    wanted: words, and what each should add to the cosine.
-    """
+    hypothesis: Hypothesis, fillings: list[Filling], longest: int, is_judge: bool = True, words: Row = ()
+) -> Ground:
+    """From the fillings of a text's blanks; `is_judge`: whether they also say how likely the text is; `words`: those
+    that were wanted."""
     places, gaps = len(hypothesis.tokens), gaps_of(hypothesis.tokens, longest)
     of_asked = np.concatenate([filling.of_asked for filling in fillings[:places]])  # (places, tokens + wanted)
     likelihoods, at_places = of_asked[:, :places], of_asked[:, places:]
@@ -107,8 +103,7 @@ def ground_of(
     ]
     if is_judge:
         hypothesis = replace(hypothesis, likelihood=float(np.diagonal(likelihoods).mean()))
-    words, gains = wanted
     in_gaps = [filling.of_asked for filling in fillings[places : places + gaps]]
     at_gaps = np.concatenate(in_gaps) if in_gaps else np.zeros((0, len(words)))  # (gaps, wanted)
-    lacking = Wanted(words, gains, at_places, at_gaps) if words else None
+    lacking = Wanted(words, at_places, at_gaps) if words else None
     return Ground(hypothesis, likelihoods, fillings[:places], fillings[places : places + gaps], spans, lacking)

@@ -12,10 +12,7 @@ import numpy as np
 from unmask.search.foresight import Foresight
 
 if TYPE_CHECKING:
-    import torch
-
     from unmask.search.ground import Ground
-    from unmask.search.words import Words
 
 Row = tuple[int, ...]
 
@@ -29,6 +26,7 @@ def by_length(rows: Sequence[Row]) -> list[list[int]]:
     return list(found.values())
 
 
+AIM_KEPT, AIM_GAIN = 0.8, 0.2
 # Below this a text is as bad as any: one impossible token must not outweigh what the vector says.
 WORST_LIKELIHOOD = -12.0
 
@@ -90,9 +88,7 @@ class Target:
     key: int  # of its random streams
     vector: np.ndarray  # (dimension,), of unit length
     stream: np.random.Generator
-    vocabulary: torch.Tensor  # (tokens,) that its texts may be made of
     log_lengths: np.ndarray  # (longest + 1,) nats
-    words: Words | None = None  # that the vector speaks of
     beam: list[Hypothesis] = field(default_factory=list)
     best: Hypothesis | None = None
     seen: set[Row] = field(default_factory=set)
@@ -105,6 +101,8 @@ class Target:
     read: dict[Row, np.ndarray] = field(default_factory=dict)  # the screen's vectors, of these and of the last round's
     told: dict[Row, np.ndarray] = field(default_factory=dict)  # the encoder's, of the last round's texts
     foresight: Foresight = field(default_factory=Foresight)
+    drafted: dict[Row, np.ndarray] = field(default_factory=dict)  # vectors of the drafts since the search last began
+    aim: np.ndarray = field(init=False)  # what the next draft is written of
     tried: Counter[str] = field(default_factory=Counter)
     helped: Counter[str] = field(default_factory=Counter)
     families: int = 0  # drafts so far
@@ -116,6 +114,13 @@ class Target:
     rounds: int = 0
     is_done: bool = False
     is_verified: bool = False
+
+    def __post_init__(self) -> None:
+        self.aim = self.vector
+
+    def listen(self, vector: np.ndarray) -> None:
+        """Aim the next draft farther from where the last one came out."""
+        self.aim = self.vector + AIM_KEPT * (self.aim - self.vector) + AIM_GAIN * (self.vector - vector)
 
     @property
     def cosine(self) -> float:

@@ -14,22 +14,20 @@ import torch
 from unmask.denoiser.conditioning import Condition
 from unmask.metrics.vectors import unit
 from unmask.runtime import autocast, stream_for
-from unmask.search.blanks import Blank, fill
-from unmask.search.drafts import draft
-from unmask.search.ground import Ground, blanks_of, ground_of
+from unmask.search.drafts import FIRST, Writer
+from unmask.search.ground import Ground
 from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
 from unmask.search.proposals import propose
+from unmask.search.reading import read_blanks
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 from unmask.search.screening import Screen
-from unmask.search.words import vocabularies_of, words_of
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
     from unmask.denoiser.network import Denoiser
     from unmask.diffusion.schedules import Schedule
     from unmask.search.fluency import Fluency
-    from unmask.search.words import Words
 
 # A text that near may be the one; it is then embedded as exactly as can be.
 NEARLY = 10 * LEAST_NOISE
@@ -62,6 +60,7 @@ class Search:
         self.screen = None if self.surrogate is None else Screen(
             self.surrogate, self._read, of_edits, denoiser.length, "combination" not in options.without
         )  # fmt: skip
+        self.writer = Writer(denoiser, options, decode_options, schedule, dtype)
         self.targets: list[Target] = []
         self.condition: Condition | None = None
         scorer.failure = None
@@ -77,13 +76,11 @@ class Search:
         with self._precision(), torch.no_grad():
             condition = self.denoiser.condition(vectors.to(self.denoiser.device))
             log_lengths = self._log_lengths(vectors, condition)
-            vocabularies, likelihoods = vocabularies_of(self.denoiser, condition)
-            words = self._words(vocabularies, likelihoods)
         decode_seed = self.decode_options.seed
         new = [
             Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key), *of_row)
             for place, (vector, key, *of_row) in enumerate(
-                zip(unit(vectors.cpu().numpy()), row_keys, vocabularies, log_lengths, words, strict=True)
+                zip(unit(vectors.cpu().numpy()), row_keys, log_lengths, strict=True)
             )
         ]
         self.targets += new
@@ -98,13 +95,6 @@ class Search:
         found = self.denoiser.log_lengths(vectors.to(self.denoiser.device), condition) if is_asked else None
         return np.zeros((len(vectors), self.denoiser.length + 1)) if found is None else found.cpu().numpy()
 
-    def _words(self, vocabularies: torch.Tensor, likelihoods: torch.Tensor | None) -> Sequence[Words | None]:
-        """What words the vectors speak of, if there is a surrogate to read single words with."""
-        reader = self.surrogate if self.scorer.is_encoder else self.scorer
-        if reader is None or likelihoods is None or "recall" in self.options.without:
-            return [None] * len(vocabularies)
-        return words_of(vocabularies, likelihoods, reader)
-
     def _begin(self, targets: list[Target], given: Mapping[int, Sequence[Row]] | None = None) -> None:
         """Score drafts of targets that have just joined or begin anew, or the texts that some of them are given."""
         if not targets:
@@ -114,10 +104,7 @@ class Search:
             alike = [target for target in targets if target.restarts == begun and target.number not in drafts]
             if not alike:
                 continue
-            found = draft(
-                self.denoiser, self._condition_of(alike), [target.key for target in alike], begun, self.options,
-                self.decode_options, self.schedule, self._dtype,
-            )  # fmt: skip
+            found = self.writer.first(self._condition_of(alike), [target.key for target in alike], begun)
             drafts |= zip((target.number for target in alike), found, strict=True)
         edits = []
         for target in targets:
@@ -130,9 +117,33 @@ class Search:
             edits.append([Edit(row, "draft", 0.0, 0.0, None, target.families + n) for n, row in enumerate(fresh)])
             target.families += len(fresh)
         self._score(targets, self._read(targets, edits))
+        written = [target for target in targets if target.number not in (given or {})]
+        for number in range(FIRST, self.options.drafts):
+            self._write_again([target for target in written if not target.is_done], number)
         self._settle([target for target in targets if target.is_done])
         for target in targets:
             target.nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
+
+    def _write_again(self, targets: list[Target], number: int) -> None:
+        """One more draft of each, of a vector that makes up for what the one before was off by."""
+        edits: list[list[Edit]] = [[] for _ in targets]
+        for begun in sorted({target.restarts for target in targets}):
+            alike = [place for place, target in enumerate(targets) if target.restarts == begun]
+            vectors = np.stack([unit(targets[place].aim[None])[0] for place in alike])
+            with self._precision(), torch.no_grad():
+                condition = self.denoiser.condition(
+                    torch.from_numpy(vectors.astype(np.float32)).to(self.denoiser.device)
+                )
+            keys = [targets[place].key for place in alike]
+            for place, (text, passes) in zip(alike, self.writer.again(condition, keys, begun, number), strict=True):
+                target = targets[place]
+                target.passes += passes
+                if text in target.drafted:
+                    target.listen(target.drafted[text])
+                elif text and text not in target.seen:
+                    edits[place] = [Edit(text, "draft", 0.0, 0.0, None, target.families)]
+                    target.families += 1
+        self._score(targets, self._read(targets, edits))
 
     def _condition_of(self, targets: list[Target]) -> Condition:
         assert self.condition is not None
@@ -188,33 +199,24 @@ class Search:
         for target in stuck:
             target.is_done = target.restarts >= self.options.restarts
             target.restarts, target.idle, target.nearest = target.restarts + 1, 0, -np.inf
-            target.beam = []
+            target.beam, target.drafted, target.aim = [], {}, target.vector
             target.forget()
         self._begin([target for target in stuck if not target.is_done])
 
     def _grounds(self, active: list[Target], with_slopes: bool = True) -> list[list[Ground]]:
         """Read the texts that are new in the beams: all blanks of all of them in the same passes."""
-        assert self.condition is not None
-        longest = self.denoiser.length
-        blanks: list[Blank] = []
-        owners = []
-        for target in active:
-            for hypothesis in target.beam:
-                if hypothesis.tokens not in target.grounds:
-                    lacking = _lacking(target, hypothesis)
-                    more = blanks_of(target.number, hypothesis.tokens, self.denoiser.mask_id, longest, lacking[0])
-                    owners.append((target, hypothesis, lacking, len(blanks), len(blanks) + len(more)))
-                    blanks += more
-                    target.passes += len(more)
-        with self._precision():
-            vocabularies = [target.vocabulary for target in self.targets]
-            fillings = fill(self.denoiser, self.condition, blanks, self.options.alternatives, vocabularies)
-        read = [
-            (target, ground_of(hypothesis, fillings[a:b], longest, self.fluency is None, lacking))
-            for target, hypothesis, lacking, a, b in owners
-        ]
-        for target, ground in self._with_slopes(read) if with_slopes else read:
-            target.grounds[ground.tokens] = ground
+        unread = [(target, text) for target in active for text in target.beam if text.tokens not in target.grounds]
+        if unread:
+            with self._precision():
+                grounds, vocabularies = read_blanks(
+                    self.denoiser, unread, self.options.alternatives, self.fluency is None,
+                    "recall" not in self.options.without,
+                )  # fmt: skip
+            targets = [target for target, _ in unread]
+            if with_slopes:
+                grounds = self._with_slopes(targets, grounds, vocabularies)
+            for target, ground in zip(targets, grounds, strict=True):
+                target.grounds[ground.tokens] = ground
         for target in active:
             target.grounds = {hypothesis.tokens: target.grounds[hypothesis.tokens] for hypothesis in target.beam}
             target.beam = [ground.hypothesis for ground in target.grounds.values()]
@@ -222,25 +224,24 @@ class Search:
                 target.prefer(target.beam, self.likelihood_weight)
         return [list(target.grounds.values()) for target in active]
 
-    def _with_slopes(self, read: list[tuple[Target, Ground]]) -> list[tuple[Target, Ground]]:
+    def _with_slopes(self, targets: list[Target], grounds: list[Ground], vocabularies: torch.Tensor) -> list[Ground]:
         """With what tokens would add to each text's cosine, by the scorer's word, or by the screen's for nothing."""
         cost = self.scorer.calls_of_slope
         reader = self.scorer if cost else self.surrogate
         if reader is None or reader.failure is not None or "slope" in self.options.without:
-            return read
+            return grounds
         chosen = []
-        for number, (target, _) in enumerate(read):
+        for number, target in enumerate(targets):
             if cost < self._room(target):
                 target.calls += cost
                 chosen.append(number)
         if not chosen:
-            return read
-        rows = [read[number][1].tokens for number in chosen]
-        wanted = np.stack([read[number][0].vector for number in chosen])
-        likely = [read[number][1].likely_tokens for number in chosen]
-        slopes = reader.slopes(rows, wanted, likely, [read[number][0].vocabulary for number in chosen])
+            return grounds
+        rows, likely = [grounds[n].tokens for n in chosen], [grounds[n].likely_tokens for n in chosen]
+        wanted = np.stack([targets[n].vector for n in chosen])
+        slopes = reader.slopes(rows, wanted, likely, [vocabularies[n] for n in chosen])
         of_number = dict(zip(chosen, slopes, strict=True))
-        return [(target, ground.with_slope(of_number.get(number))) for number, (target, ground) in enumerate(read)]
+        return [ground.with_slope(of_number.get(number)) for number, ground in enumerate(grounds)]
 
     def _read(self, targets: Sequence[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
         """The same edits with what is known of their length, and what the fluency model says, where there is one."""
@@ -305,6 +306,9 @@ class Search:
             hypothesis = Hypothesis(edit.tokens, cosine, *of_edit)
             found.append(hypothesis)
             target.vectors[edit.tokens] = value
+            if edit.kind == "draft":
+                target.drafted[edit.tokens] = value
+                target.listen(value)
             if self.screen is not None:
                 target.told[edit.tokens] = value
             if edit.parent in of_parent:
@@ -317,10 +321,3 @@ class Search:
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
-
-
-def _lacking(target: Target, hypothesis: Hypothesis) -> tuple[Row, np.ndarray]:
-    vector = target.vectors.get(hypothesis.tokens)
-    if target.words is None or vector is None:
-        return (), np.zeros(0)
-    return target.words.wanted(hypothesis.tokens, vector, target.vector)

@@ -1,0 +1,52 @@
+"""Reading texts before they are edited: what the denoiser would put at each place, gap and span."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unmask.search.blanks import Blank, fill
+from unmask.search.ground import Ground, blanks_of, ground_of
+from unmask.search.hypotheses import Hypothesis, Target
+from unmask.search.words import aimed, vocabularies_of, wanted
+
+if TYPE_CHECKING:
+    from unmask.denoiser.network import Denoiser
+
+
+def read_blanks(
+    denoiser: Denoiser, texts: Sequence[tuple[Target, Hypothesis]], kept: int, is_judge: bool, recalls: bool
+) -> tuple[list[Ground], torch.Tensor]:
+    """All blanks of all texts in the same passes; and the tokens (texts, vocabulary) that each may be made of.
+
+    kept: tokens named at each blank; is_judge: whether the denoiser also says how likely each text is; recalls: whether
+    words that a text lacks are asked for by name.
+    """
+    # A judge reads the vector itself: moved away from a text's own it would speak against every word of the text.
+    vectors = [
+        target.vector if is_judge else aimed(target.vector, target.vectors.get(text.tokens)) for target, text in texts
+    ]
+    with torch.no_grad():
+        asked = torch.from_numpy(np.stack(vectors).astype(np.float32)).to(denoiser.device)
+        condition = denoiser.condition(asked)
+        vocabularies = vocabularies_of(denoiser, condition)
+    recalls &= condition.summary is not None  # without a lexical head no word is likelier than another
+    lacking = [
+        wanted(vocabulary, text.tokens) if recalls else ()
+        for vocabulary, (_, text) in zip(vocabularies, texts, strict=True)
+    ]
+    of_text: list[list[Blank]] = [
+        blanks_of(row, text.tokens, denoiser.mask_id, denoiser.length, words)
+        for row, ((_, text), words) in enumerate(zip(texts, lacking, strict=True))
+    ]
+    every = [blank for blanks in of_text for blank in blanks]
+    fillings = iter(fill(denoiser, condition, every, kept, list(vocabularies)))
+    found = []
+    for (target, text), blanks, words in zip(texts, of_text, lacking, strict=True):
+        target.passes += len(blanks)
+        of_blanks = [next(fillings) for _ in blanks]
+        found.append(ground_of(text, of_blanks, denoiser.length, is_judge, words))
+    return found, vocabularies
