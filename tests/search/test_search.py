@@ -171,7 +171,7 @@ def test_a_kind_that_is_left_out_is_not_tried(
     surrogate = Surrogate(shape, tokenizer.vocabulary_size, kit.LENGTH, kit.DIMENSION, tokenizer.pad_id)
     screen = SurrogateScorer(surrogate, denoiser)  # it says nothing of use, but single words can be read with it
     for without, expected in (((), True), ((kind,), False)):
-        running = Search(denoiser, scorer, SearchOptions(without=without, budget=2000), DECODE, screen=screen)
+        running = Search(denoiser, scorer, SearchOptions(without=without, budget=2000, drafts=4), DECODE, screen=screen)
         running.join(vectors, [0, 1])
         for _ in range(4):
             running.advance()

@@ -101,7 +101,7 @@ def test_beside_an_encoder_without_a_gradient_its_own_serves_and_is_no_call(
 
     encoder = kit.OrderedBag()
     scorer, screen = EncoderScorer(encoder, tokenizer, denoiser), SurrogateScorer(taught_surrogate, denoiser)
-    running = Search(denoiser, scorer, SearchOptions(budget=200), DECODE, screen=screen)
+    running = Search(denoiser, scorer, SearchOptions(budget=200, drafts=4), DECODE, screen=screen)
     running.join(torch.from_numpy(kit.OrderedBag().encode(kit.sentences(2))), [0, 1])
     running.advance()
     grounds = [ground for target in running.targets for ground in target.grounds.values()]

@@ -11,7 +11,7 @@ import torch
 from unmask.decoding.loop import decode
 from unmask.runtime import stream_for
 from unmask.search.hypotheses import Row
-from unmask.search.options import SearchOptions
+from unmask.search.options import FEEDBACK, SearchOptions
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Greedy once by each, then drawn: the orders fail in different places.
 ORDERS = ("sequential", "confidence")
+# Drafts of the vector itself; those that follow make up for what these are off by, in the order that is off by less.
 FIRST, ORDER_AGAIN = 4, "confidence"
 # Where the length is read from the vector, some drafts are shorter or longer: it is off by two or three tokens.
 LENGTH_CHANGES = (0, 0, 0, -1, 1, 0, -2, 2, 0, -1, 1, -3, 3, 0, -2, 2)
@@ -37,6 +38,11 @@ class Writer:
     schedule: Schedule | None
     dtype: torch.dtype | None
 
+    @property
+    def most_again(self) -> int:
+        """Drafts that listen to what became of those before, before anything is edited; then one comes each round."""
+        return 0 if FEEDBACK in self.options.without else max(0, self.options.drafts - FIRST)
+
     def first(self, condition: Condition, row_keys: Sequence[int], begun: int) -> list[tuple[list[Row], int]]:
         """For each vector a few different texts, the surest first, and the network passes they took.
 
@@ -44,7 +50,7 @@ class Writer:
         """
         texts: list[dict[Row, None]] = [{} for _ in row_keys]
         passes = [0] * len(row_keys)
-        for number in range(min(FIRST, self.options.drafts)):
+        for number in range(self.options.drafts - self.most_again):
             order = ORDERS[number % len(ORDERS)]
             temperature = 0.0 if begun == 0 and number < len(ORDERS) else self.options.draft_temperature
             change = (1 + begun % WIDEST_CHANGE) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
@@ -55,10 +61,10 @@ class Writer:
                 passes[place] += spent
         return [(list(found), spent) for found, spent in zip(texts, passes, strict=True)]
 
-    def again(self, condition: Condition, row_keys: Sequence[int], begun: int, number: int) -> list[tuple[Row, int]]:
-        """One text of each vector that it has been aimed at anew."""
+    def again(self, condition: Condition, row_keys: Sequence[int], begun: int, written: int) -> list[tuple[Row, int]]:
+        """One more text for each vector, and the passes it took; so many were `written` before."""
         temperature = self.options.draft_temperature if begun else 0.0
-        return self._write(condition, row_keys, ORDER_AGAIN, temperature, begun, number)
+        return self._write(condition, row_keys, ORDER_AGAIN, temperature, begun, FIRST + written)
 
     def _write(
         self, condition: Condition, row_keys: Sequence[int], order: str, temperature: float, begun: int, number: int

@@ -26,6 +26,9 @@ def by_length(rows: Sequence[Row]) -> list[list[int]]:
     return list(found.values())
 
 
+# What a text is that was not made of another.
+DRAFT = "draft"
+# Of what drafts were off by so far, this part goes on being made up for, and of what the last one was off by this.
 AIM_KEPT, AIM_GAIN = 0.8, 0.2
 # Below this a text is as bad as any: one impossible token must not outweigh what the vector says.
 WORST_LIKELIHOOD = -12.0
@@ -57,7 +60,7 @@ class Hypothesis:
     tokens: Row
     cosine: float
     likelihood: float
-    kind: str = "draft"
+    kind: str = DRAFT
     parent: Row | None = None
     family: int = 0
     of_length: float = 0.0
@@ -101,11 +104,13 @@ class Target:
     read: dict[Row, np.ndarray] = field(default_factory=dict)  # the screen's vectors, of these and of the last round's
     told: dict[Row, np.ndarray] = field(default_factory=dict)  # the encoder's, of the last round's texts
     foresight: Foresight = field(default_factory=Foresight)
-    drafted: dict[Row, np.ndarray] = field(default_factory=dict)  # vectors of the drafts since the search last began
-    aim: np.ndarray = field(init=False)  # what the next draft is written of
+    drafted: dict[Row, np.ndarray] = field(default_factory=dict)  # vectors of the drafts
+    aim: np.ndarray = field(init=False)  # the vector that the next draft is written of
     tried: Counter[str] = field(default_factory=Counter)
     helped: Counter[str] = field(default_factory=Counter)
     families: int = 0  # drafts so far
+    # Drafts since the search last began that listened to those before; None where there are to be none.
+    written: int | None = None
     calls: int = 0
     passes: int = 0
     nearest: float = -np.inf  # cosine of the best text since the search last began
@@ -119,7 +124,7 @@ class Target:
         self.aim = self.vector
 
     def listen(self, vector: np.ndarray) -> None:
-        """Aim the next draft farther from where the last one came out."""
+        """Aim the next draft as far to the other side as the last one, whose vector this is, was off."""
         self.aim = self.vector + AIM_KEPT * (self.aim - self.vector) + AIM_GAIN * (self.vector - vector)
 
     @property

@@ -14,9 +14,9 @@ import torch
 from unmask.denoiser.conditioning import Condition
 from unmask.metrics.vectors import unit
 from unmask.runtime import autocast, stream_for
-from unmask.search.drafts import FIRST, Writer
+from unmask.search.drafts import Writer
 from unmask.search.ground import Ground
-from unmask.search.hypotheses import Edit, Hypothesis, Row, Target
+from unmask.search.hypotheses import DRAFT, Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
 from unmask.search.proposals import propose
 from unmask.search.reading import read_blanks
@@ -114,47 +114,52 @@ class Search:
             if rows and target.best is None:  # something to show where there is no budget at all
                 target.best = Hypothesis(rows[0], float("nan"), 0.0)
             target.is_done = not rows or (not fresh and target.restarts >= self.options.restarts)
-            edits.append([Edit(row, "draft", 0.0, 0.0, None, target.families + n) for n, row in enumerate(fresh)])
+            edits.append([Edit(row, DRAFT, 0.0, 0.0, None, target.families + n) for n, row in enumerate(fresh)])
             target.families += len(fresh)
         self._score(targets, self._read(targets, edits))
-        written = [target for target in targets if target.number not in (given or {})]
-        for number in range(FIRST, self.options.drafts):
-            self._write_again([target for target in written if not target.is_done], number)
         self._settle([target for target in targets if target.is_done])
         for target in targets:
             target.nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
+            target.written = None if target.number in (given or {}) or not self.writer.most_again else 0
 
-    def _write_again(self, targets: list[Target], number: int) -> None:
-        """One more draft of each, of a vector that makes up for what the one before was off by."""
+    def _write_again(self, targets: list[Target]) -> None:
+        """One more draft of each, of a vector that makes up for what those before were off by."""
         edits: list[list[Edit]] = [[] for _ in targets]
-        for begun in sorted({target.restarts for target in targets}):
-            alike = [place for place, target in enumerate(targets) if target.restarts == begun]
-            vectors = np.stack([unit(targets[place].aim[None])[0] for place in alike])
+        for begun, written in sorted({(target.restarts, target.written or 0) for target in targets}):
+            alike = [n for n, target in enumerate(targets) if (target.restarts, target.written) == (begun, written)]
+            aims = torch.from_numpy(unit(np.stack([targets[number].aim for number in alike])))
             with self._precision(), torch.no_grad():
-                condition = self.denoiser.condition(
-                    torch.from_numpy(vectors.astype(np.float32)).to(self.denoiser.device)
-                )
-            keys = [targets[place].key for place in alike]
-            for place, (text, passes) in zip(alike, self.writer.again(condition, keys, begun, number), strict=True):
-                target = targets[place]
-                target.passes += passes
+                condition = self.denoiser.condition(aims.to(self.denoiser.device))
+            keys = [targets[number].key for number in alike]
+            for number, (text, passes) in zip(alike, self.writer.again(condition, keys, begun, written), strict=True):
+                target = targets[number]
+                target.passes, target.written = target.passes + passes, written + 1
                 if text in target.drafted:
                     target.listen(target.drafted[text])
                 elif text and text not in target.seen:
-                    edits[place] = [Edit(text, "draft", 0.0, 0.0, None, target.families)]
+                    edits[number] = [Edit(text, DRAFT, 0.0, 0.0, None, target.families)]
                     target.families += 1
         self._score(targets, self._read(targets, edits))
+        self._settle([target for target in targets if target.is_done])
 
     def _condition_of(self, targets: list[Target]) -> Condition:
         assert self.condition is not None
         return self.condition.select(torch.tensor([t.number for t in targets], device=self.denoiser.device))
 
     def advance(self) -> None:
-        """One round of every target that is not done."""
-        active = self.active
-        if self.options.only_drafts:
-            self._draw_others(active)
-            return
+        """One more draft of every target that is not done, and once they are enough one round of edits."""
+        most, only_drafts = self.writer.most_again, self.options.only_drafts
+        begun = [target for target in self.active if target.written is None or target.written >= most]
+        numbers = {target.number for target in begun if target.written is None or only_drafts}
+        self._write_again([target for target in self.active if target.number not in numbers])
+        editing = [target for target in begun if not target.is_done]
+        if only_drafts:
+            self._draw_others(editing)
+        elif editing:
+            self._edit(editing)
+
+    def _edit(self, active: list[Target]) -> None:
+        """Edits of the best texts of each, made, chosen from, and compared."""
         grounds = self._grounds(active)
         room = [min(self.options.tries, self._room(target)) for target in active]
         made = 1 if self.screen is None else self.options.screened
@@ -199,7 +204,7 @@ class Search:
         for target in stuck:
             target.is_done = target.restarts >= self.options.restarts
             target.restarts, target.idle, target.nearest = target.restarts + 1, 0, -np.inf
-            target.beam, target.drafted, target.aim = [], {}, target.vector
+            target.beam, target.aim = [], target.vector
             target.forget()
         self._begin([target for target in stuck if not target.is_done])
 
@@ -209,9 +214,8 @@ class Search:
         if unread:
             with self._precision():
                 grounds, vocabularies = read_blanks(
-                    self.denoiser, unread, self.options.alternatives, self.fluency is None,
-                    "recall" not in self.options.without,
-                )  # fmt: skip
+                    self.denoiser, unread, self.options.alternatives, self.fluency is None, self.options.without
+                )
             targets = [target for target, _ in unread]
             if with_slopes:
                 grounds = self._with_slopes(targets, grounds, vocabularies)
@@ -299,6 +303,10 @@ class Search:
     def _take(self, target: Target, edits: list[Edit], values: np.ndarray) -> None:
         """values: (edits, dimension)."""
         of_parent = {hypothesis.tokens: hypothesis.cosine for hypothesis in target.beam}
+        drafted = {edit.tokens: value for edit, value in zip(edits, values, strict=True) if edit.kind == DRAFT}
+        if drafted:
+            target.drafted |= drafted
+            target.listen(np.mean(list(drafted.values()), axis=0))
         found, cosines = [], (values @ target.vector).tolist()
         for edit, cosine, value in zip(edits, cosines, values, strict=True):
             target.tried[edit.kind] += 1
@@ -306,9 +314,6 @@ class Search:
             hypothesis = Hypothesis(edit.tokens, cosine, *of_edit)
             found.append(hypothesis)
             target.vectors[edit.tokens] = value
-            if edit.kind == "draft":
-                target.drafted[edit.tokens] = value
-                target.listen(value)
             if self.screen is not None:
                 target.told[edit.tokens] = value
             if edit.parent in of_parent:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from unmask.decoding.options import require
 
 EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "span", "crossing", "combination")
-# What else can be left out: a local encoder's gradient, a surrogate's choice among many edits, how likely the n-grams
-# of the training texts make a text, and beside them how likely the length head makes its length.
-KINDS = (*EDITS, "slope", "screen", "fluency", "length")
+FEEDBACK, AIM = "feedback", "aim"
+# What else can be left out: drafts that make up for what those before were off by, blanks that are read from a vector
+# moved away from the text's own, a local encoder's gradient, a surrogate's choice among many edits, how likely the
+# n-grams of the training texts make a text, and beside them how likely the length head makes its length.
+KINDS = (*EDITS, FEEDBACK, AIM, "slope", "screen", "fluency", "length")
 
 
 ENCODER, SURROGATE = "encoder", "surrogate"
@@ -21,7 +23,7 @@ class SearchOptions:
     budget: int = 1500  # most texts compared with one vector: encoder calls, unless a surrogate compares
     rounds: int = 60  # most rounds of edits
     beam: int = 4  # texts kept from round to round
-    drafts: int = 16  # texts to begin with
+    drafts: int = 32  # texts to begin with, all but the first few made of what those before were off by
     tries: int = 32  # edits embedded for one vector in one round
     screened: int = 4  # times as many edits are made, where a surrogate can choose among them
     alternatives: int = 12  # tokens that the denoiser names at each place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from unmask.search.blanks import Blank, fill
 from unmask.search.ground import Ground, blanks_of, ground_of
 from unmask.search.hypotheses import Hypothesis, Target
+from unmask.search.options import AIM
 from unmask.search.words import aimed, vocabularies_of, wanted
 
 if TYPE_CHECKING:
@@ -18,22 +19,24 @@ if TYPE_CHECKING:
 
 
 def read_blanks(
-    denoiser: Denoiser, texts: Sequence[tuple[Target, Hypothesis]], kept: int, is_judge: bool, recalls: bool
-) -> tuple[list[Ground], torch.Tensor]:
+    denoiser: Denoiser, texts: Sequence[tuple[Target, Hypothesis]], kept: int, is_judge: bool,
+    without: Collection[str] = (),
+) -> tuple[list[Ground], torch.Tensor]:  # fmt: skip
     """All blanks of all texts in the same passes; and the tokens (texts, vocabulary) that each may be made of.
 
-    kept: tokens named at each blank; is_judge: whether the denoiser also says how likely each text is; recalls: whether
-    words that a text lacks are asked for by name.
+    kept: tokens named at each blank; is_judge: whether the denoiser also says how likely each text is; without: what is
+    left out.
     """
     # A judge reads the vector itself: moved away from a text's own it would speak against every word of the text.
-    vectors = [
-        target.vector if is_judge else aimed(target.vector, target.vectors.get(text.tokens)) for target, text in texts
-    ]
+    is_aimed = not is_judge and AIM not in without
+    found_at = [target.vectors.get(text.tokens) if is_aimed else None for target, text in texts]
+    vectors = [aimed(target.vector, place) for (target, _), place in zip(texts, found_at, strict=True)]
     with torch.no_grad():
         asked = torch.from_numpy(np.stack(vectors).astype(np.float32)).to(denoiser.device)
         condition = denoiser.condition(asked)
         vocabularies = vocabularies_of(denoiser, condition)
-    recalls &= condition.summary is not None  # without a lexical head no word is likelier than another
+    # Without a lexical head no word is likelier than another.
+    recalls = "recall" not in without and condition.summary is not None
     lacking = [
         wanted(vocabulary, text.tokens) if recalls else ()
         for vocabulary, (_, text) in zip(vocabularies, texts, strict=True)

@@ -72,7 +72,9 @@ def searched(
             part = slice(joined, joined + room)
             running.join(vectors[part], keys[part], None if beginnings is None else beginnings[part])
         step += 1
-        record = record_of(running, running.targets, shown, step, max(step, waves * (running.options.rounds + 1)))
+        record = record_of(
+            running, running.targets, shown, step, max(step, waves * (running.options.drafts + running.options.rounds))
+        )
         shown = record.tokens.numpy()
         yield record
 

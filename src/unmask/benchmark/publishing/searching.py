@@ -26,7 +26,7 @@ from unmask.metrics.text import score_rows
 from unmask.metrics.vectors import cosine
 from unmask.runtime import stream_for
 from unmask.search import SearchOptions
-from unmask.search.options import EDITS, KINDS, SURROGATE
+from unmask.search.options import EDITS, FEEDBACK, KINDS, SURROGATE
 from unmask.search.stream import TOGETHER
 from unmask.search.surrogate import finished_surrogate, surrogate_manifest
 
@@ -42,8 +42,8 @@ EMBEDDED_TOGETHER = 256
 LENGTHS = ((6, 12), (13, 20), (21, 32))
 # Texts that as many drafts are written of as the budget allows, which takes four times as long as the search.
 DRAFTED = 64
-# The first: drafts, and two calls that verify one of them.
-MARKS = (18, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
+# The second: all drafts of a search, and two calls that verify one of them; the first: of one that only chooses.
+MARKS = (18, 34, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
 METRICS = ("token_accuracy", "token_f1", "exact_match", "rouge_l", "cosine")
 # What is lost without a kind of edits, text by text; columns of percent.
 LOSSES = {"token_f1_lost": "token_f1", "rouge_l_lost": "rouge_l"}
@@ -58,12 +58,14 @@ class Strategy:
 
 def strategies(budget: int) -> list[Strategy]:
     whole = SearchOptions(budget=budget)
-    # Drafts, others, and again others: what an encoder is worth to somebody who only chooses.
-    drafts = replace(whole, without=EDITS, restarts=budget, rounds=2 * budget)
+    # Drafts, others, and again others: what an encoder is worth to somebody who only chooses, and to one who listens.
+    heard = replace(whole, without=EDITS, restarts=budget, rounds=2 * budget)
+    drafts = replace(heard, drafts=16, without=(*EDITS, FEEDBACK))
     return [
         Strategy("search, encoder", whole),
         Strategy("search, surrogate", replace(whole, scorer=SURROGATE)),
         Strategy("best of N drafts, encoder", drafts, DRAFTED),
+        Strategy("best of N drafts with feedback, encoder", heard, DRAFTED),
     ]
 
 
