@@ -3,26 +3,40 @@ texts like it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-# Texts that are remembered, the last ones. With 128 foresight is hardly worse, with 512 no better.
+from unmask.search.marks import marks_of
+
+if TYPE_CHECKING:
+    from unmask.search.hypotheses import Row
+
+# Texts that are remembered, the last ones.
 KEPT = 256
-# How far apart two texts are, by the surrogate, that it is wrong of in about the same way, as one word in ten changes
-# a text; and how much of its error is each text's own. Of .15 to .8 and .003 to .1 these did best.
-REACH, OWN = 0.25, 0.02
+# How far apart two texts are, by the surrogate, that it is wrong of in about the same way, and how many words and
+# neighbours they may differ by (its square root); how much of its error is each text's own.
+REACH, APART, OWN = 0.25, 5.0, 0.01
 
 
 class _Known:
     """What the encoder has said of some texts."""
 
-    def __init__(self, read: np.ndarray, wrong: np.ndarray) -> None:
-        self.read, self.wrong = read, wrong  # (texts, dimension) by the surrogate, and what the encoder's differ by
+    def __init__(self, read: np.ndarray, marks: np.ndarray, wrong: np.ndarray) -> None:
+        # (texts, dimension) by the surrogate, (texts, buckets), and what the encoder's vectors differ by
+        self.read, self.marks, self.wrong = read, marks, wrong
         self._usual = wrong.mean(axis=0)
-        alike = _likeness(read, read) + OWN * np.eye(len(read), dtype=np.float32)
+        alike = self._likeness(read, marks) + OWN * np.eye(len(read), dtype=np.float32)
         self._added = np.linalg.solve(alike, wrong - self._usual)  # (texts, dimension) by each to texts like it
 
-    def mended(self, read: np.ndarray) -> np.ndarray:
-        return np.asarray(read + self._usual + _likeness(read, self.read) @ self._added)
+    def mended(self, read: np.ndarray, marks: np.ndarray) -> np.ndarray:
+        return np.asarray(read + self._usual + self._likeness(read, marks) @ self._added)
+
+    def _likeness(self, read: np.ndarray, marks: np.ndarray) -> np.ndarray:
+        """Of texts to those that are known, (texts, known), 1 for the same: by what the surrogate makes of them and by
+        what they are made of, for it feels words more than their order."""
+        return (_near(read, self.read, REACH) + _near(marks, self.marks, APART)) / 2
 
 
 class Foresight:
@@ -31,20 +45,21 @@ class Foresight:
     def __init__(self) -> None:
         self._known: _Known | None = None
 
-    def learn(self, read: np.ndarray, told: np.ndarray) -> None:
-        """Vectors (texts, dimension) that the surrogate and the encoder gave the same texts."""
-        wrong = told - read
-        if self._known is not None:
-            read, wrong = np.concatenate([self._known.read, read]), np.concatenate([self._known.wrong, wrong])
-        self._known = _Known(read[-KEPT:], wrong[-KEPT:])
+    def learn(self, rows: Sequence[Row], read: np.ndarray, told: np.ndarray) -> None:
+        """Texts, and the vectors (texts, dimension) that the surrogate and the encoder gave them."""
+        parts, known = [read, marks_of(rows), told - read], self._known
+        if known is not None:
+            held = known.read, known.marks, known.wrong
+            parts = [np.concatenate(both) for both in zip(held, parts, strict=True)]
+        self._known = _Known(*(part[-KEPT:] for part in parts))
 
-    def vectors(self, read: np.ndarray) -> np.ndarray:
-        """About the encoder's vectors, of unit length, of texts that the surrogate has read (texts, dimension)."""
-        found = read if self._known is None else self._known.mended(read)
+    def vectors(self, rows: Sequence[Row], read: np.ndarray) -> np.ndarray:
+        """About the encoder's vectors, of unit length, of texts whose vectors (texts, dimension) the surrogate has."""
+        found = read if self._known is None else self._known.mended(read, marks_of(rows))
         return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6))
 
 
-def _likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _near(first: np.ndarray, second: np.ndarray, reach: float) -> np.ndarray:
     """(first, second), 1 for the same."""
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
-    return np.exp(-np.maximum(squares, 0) / (2 * REACH**2)).astype(np.float32)
+    return np.exp(-np.maximum(squares, 0) / (2 * reach**2)).astype(np.float32)

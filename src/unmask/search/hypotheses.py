@@ -91,6 +91,7 @@ class Target:
     key: int  # of its random streams
     vector: np.ndarray  # (dimension,), of unit length
     stream: np.random.Generator
+    size: float  # length of the vector as it was given, which is how the denoiser knows vectors
     log_lengths: np.ndarray  # (longest + 1,) nats
     beam: list[Hypothesis] = field(default_factory=list)
     best: Hypothesis | None = None

@@ -19,7 +19,7 @@ from unmask.search.ground import Ground
 from unmask.search.hypotheses import DRAFT, Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
 from unmask.search.proposals import propose
-from unmask.search.reading import read_blanks
+from unmask.search.reading import condition_of, read_blanks
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 from unmask.search.screening import Screen
 
@@ -76,11 +76,12 @@ class Search:
         with self._precision(), torch.no_grad():
             condition = self.denoiser.condition(vectors.to(self.denoiser.device))
             log_lengths = self._log_lengths(vectors, condition)
-        decode_seed = self.decode_options.seed
+        decode_seed, given_vectors = self.decode_options.seed, vectors.cpu().numpy()
+        sizes = np.linalg.norm(given_vectors, axis=1).tolist()
         new = [
             Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key), *of_row)
             for place, (vector, key, *of_row) in enumerate(
-                zip(unit(vectors.cpu().numpy()), row_keys, log_lengths, strict=True)
+                zip(unit(given_vectors), row_keys, sizes, log_lengths, strict=True)
             )
         ]
         self.targets += new
@@ -127,9 +128,9 @@ class Search:
         edits: list[list[Edit]] = [[] for _ in targets]
         for begun, written in sorted({(target.restarts, target.written or 0) for target in targets}):
             alike = [n for n, target in enumerate(targets) if (target.restarts, target.written) == (begun, written)]
-            aims = torch.from_numpy(unit(np.stack([targets[number].aim for number in alike])))
+            aims = [targets[number].size * unit(targets[number].aim) for number in alike]
             with self._precision(), torch.no_grad():
-                condition = self.denoiser.condition(aims.to(self.denoiser.device))
+                condition = condition_of(self.denoiser, aims)
             keys = [targets[number].key for number in alike]
             for number, (text, passes) in zip(alike, self.writer.again(condition, keys, begun, written), strict=True):
                 target = targets[number]

@@ -15,7 +15,12 @@ from unmask.search.options import AIM
 from unmask.search.words import aimed, vocabularies_of, wanted
 
 if TYPE_CHECKING:
+    from unmask.denoiser.conditioning import Condition
     from unmask.denoiser.network import Denoiser
+
+
+def condition_of(denoiser: Denoiser, vectors: Sequence[np.ndarray]) -> Condition:
+    return denoiser.condition(torch.from_numpy(np.stack(vectors).astype(np.float32)).to(denoiser.device))
 
 
 def read_blanks(
@@ -30,10 +35,9 @@ def read_blanks(
     # A judge reads the vector itself: moved away from a text's own it would speak against every word of the text.
     is_aimed = not is_judge and AIM not in without
     found_at = [target.vectors.get(text.tokens) if is_aimed else None for target, text in texts]
-    vectors = [aimed(target.vector, place) for (target, _), place in zip(texts, found_at, strict=True)]
+    vectors = [target.size * aimed(target.vector, place) for (target, _), place in zip(texts, found_at, strict=True)]
     with torch.no_grad():
-        asked = torch.from_numpy(np.stack(vectors).astype(np.float32)).to(denoiser.device)
-        condition = denoiser.condition(asked)
+        condition = condition_of(denoiser, vectors)
         vocabularies = vocabularies_of(denoiser, condition)
     # Without a lexical head no word is likelier than another.
     recalls = "recall" not in without and condition.summary is not None

@@ -40,12 +40,15 @@ class Screen:
         self._look(targets, [[*target.told, *(edit.tokens for edit in edits)] for target, edits in pairs])
         for target in targets:
             _learn(target)
-        together = self.read(targets, [self._together(target, edits) for target, edits in pairs])
+        pools = [[*edits, *target.waiting.values()] for target, edits in pairs]
+        foreseen = [_foreseen(target, pool) for target, pool in zip(targets, pools, strict=True)]
+        together = self.read(targets, [self._together(*of) for of in zip(targets, pools, foreseen, strict=True)])
         self._look(targets, [[edit.tokens for edit in edits] for edits in together])
-        return [
-            self._chosen(target, edits, more, room)
-            for (target, edits), more, room in zip(pairs, together, most, strict=True)
-        ]
+        chosen = []
+        for (target, edits), pool, vectors, more, room in zip(pairs, pools, foreseen, together, most, strict=True):
+            cosines = np.concatenate([vectors, _foreseen(target, more)]) @ target.vector  # (pool + more,)
+            chosen.append(self._chosen(target, [*pool, *more], cosines, room, len(edits)))
+        return chosen
 
     def _look(self, targets: Sequence[Target], rows: list[list[Row]]) -> None:
         """Read what is new, all in the same calls."""
@@ -56,12 +59,10 @@ class Screen:
             target.read |= zip(of, vectors[start : start + len(of)], strict=True)
             start += len(of)
 
-    def _together(self, target: Target, edits: list[Edit]) -> list[Edit]:
-        """Several edits of a text at once, of which not all need have been embedded."""
-        pool = [*edits, *target.waiting.values()]
+    def _together(self, target: Target, pool: list[Edit], vectors: np.ndarray) -> list[Edit]:
+        """Several edits of a text at once, of which not all need have been embedded; vectors: (pool, dimension)."""
         if not pool or not self.looks_ahead:
             return []
-        vectors = _foreseen(target, pool)
         cosines = vectors @ target.vector  # (pool,)
         numbers_of = defaultdict[Row | None, list[int]](list)
         for number in np.argsort(-cosines, kind="stable").tolist():
@@ -79,20 +80,18 @@ class Screen:
             for edit in combined(parent, [*told, *foreseen], np.concatenate([known, vectors[numbers]]), target.vector):
                 if 0 < len(edit.tokens) <= self.longest and not target.knows(edit.tokens):
                     found.setdefault(edit.tokens, edit)
-        new = {edit.tokens for edit in edits}
+        made = {edit.tokens for edit in pool}
         best = sorted(found.values(), key=lambda edit: -edit.gain)
-        return [edit for edit in best if edit.tokens not in new][:MOST_TOGETHER]
+        return [edit for edit in best if edit.tokens not in made][:MOST_TOGETHER]
 
-    def _chosen(self, target: Target, edits: list[Edit], together: list[Edit], room: int) -> list[Edit]:
-        pool = [*edits, *together, *target.waiting.values()]
-        if not pool:
-            return []
+    def _chosen(self, target: Target, pool: list[Edit], cosines: np.ndarray, room: int, new: int) -> list[Edit]:
+        """Of a pool, the first of which are `new`, by the cosines that are foreseen, (pool,)."""
         expected = [
             value_of(cosine, edit.likelihood, edit.of_length, self.weight)
-            for edit, cosine in zip(pool, (_foreseen(target, pool) @ target.vector).tolist(), strict=True)
+            for edit, cosine in zip(pool, cosines.tolist(), strict=True)
         ]
         order = np.argsort(-np.array(expected), kind="stable").tolist()
-        taken = _best_and_some(order, room, len(edits))
+        taken = _best_and_some(order, room, new)
         chosen, is_taken = [pool[number] for number in taken], set(taken)
         left = (pool[number] for number in order if number not in is_taken)
         target.waiting = {edit.tokens: edit for edit in islice(left, MOST_WAITING)}
@@ -103,14 +102,17 @@ class Screen:
 def _learn(target: Target) -> None:
     """From what the encoder has said since the last round."""
     if target.told:
-        read = np.stack([target.read[row] for row in target.told])
-        target.foresight.learn(read, np.stack(list(target.told.values())))
+        rows = list(target.told)
+        read = np.stack([target.read[row] for row in rows])
+        target.foresight.learn(rows, read, np.stack(list(target.told.values())))
         target.told = {}
 
 
 def _foreseen(target: Target, edits: Sequence[Edit]) -> np.ndarray:
     """(edits, dimension)."""
-    return target.foresight.vectors(np.stack([target.read[edit.tokens] for edit in edits]))
+    rows = [edit.tokens for edit in edits]
+    read = np.array([target.read[row] for row in rows], dtype=np.float32).reshape(len(rows), len(target.vector))
+    return target.foresight.vectors(rows, read)
 
 
 def _best_and_some(order: list[int], room: int, new: int) -> list[int]:
