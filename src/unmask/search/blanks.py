@@ -84,7 +84,10 @@ def _answers(
     of_vocabulary = logits[:, : len(vocabulary)]
     whole = of_vocabulary.logsumexp(dim=1, keepdim=True)  # (places, 1)
     best, numbers = of_vocabulary.topk(min(kept, len(vocabulary)), dim=1)
-    of_asked = (logits[:, len(vocabulary) :] - whole).cpu().numpy()
+    said = logits[:, len(vocabulary) :]  # (places, asked)
+    # A word outside the vocabulary is one more that there is to choose from: it may be likelier than all of that.
+    is_named = torch.isin(tokens[len(vocabulary) :], vocabulary)  # (asked,)
+    of_asked = (said - torch.where(is_named, whole, torch.logaddexp(whole, said))).cpu().numpy()
     likeliest, sure = vocabulary[numbers].cpu().numpy(), (best - whole).cpu().numpy()
     found, start = [], 0
     for blank in blanks:
