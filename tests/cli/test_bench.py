@@ -156,10 +156,11 @@ def test_the_search_as_curves_by_scorer_and_length(workshop: Path) -> None:
         rows = check(bench(workshop, "search", "--budget", "30"), workshop, "search")
     finally:
         shutil.rmtree(beside)
-    assert len(list((workshop / "results" / "parts").glob(f"search-{'[0-9a-f]' * 16}.npz"))) == 3
+    assert len(list((workshop / "results" / "parts").glob(f"search-{'[0-9a-f]' * 16}.npz"))) == 4
     labels = list(dict.fromkeys(row["label"] for row in rows))
     assert labels == [
         "confidence, no scorer", "search, encoder", "search, surrogate", "best of N drafts, encoder",
+        "best of N drafts with feedback, encoder",
     ]  # fmt: skip
     curves = [row for row in rows if row["details"]["group"] == "compared"]
     assert {row["numbers"]["most"] for row in curves} == {0, 18, 30}
