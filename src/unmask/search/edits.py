@@ -51,7 +51,8 @@ def recalls(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
     if wanted is None:
         return
     places = len(tokens)
-    changes = np.concatenate([wanted.at_places - present[:, None], wanted.at_gaps - present.mean()])  # (.., words)
+    # (places + gaps, words)
+    changes = np.concatenate([wanted.at_places - present[:, None], wanted.at_gaps - present.mean()])
     for number in np.argsort(-changes, axis=None, kind="stable").tolist():
         where, which = divmod(number, len(wanted.words))
         start, end = (where, where + 1) if where < places else (where - places, where - places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -19,7 +20,7 @@ from unmask.search.ground import Ground
 from unmask.search.hypotheses import DRAFT, Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
 from unmask.search.proposals import propose
-from unmask.search.reading import condition_of, read_blanks
+from unmask.search.reading import conditioned, read_blanks
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 from unmask.search.screening import Screen
 
@@ -125,12 +126,16 @@ class Search:
 
     def _write_again(self, targets: list[Target]) -> None:
         """One more draft of each, of a vector that makes up for what those before were off by."""
+        if not targets:
+            return
         edits: list[list[Edit]] = [[] for _ in targets]
-        for begun, written in sorted({(target.restarts, target.written or 0) for target in targets}):
-            alike = [n for n, target in enumerate(targets) if (target.restarts, target.written) == (begun, written)]
+        groups = defaultdict[tuple[int, int], list[int]](list)
+        for number, target in enumerate(targets):
+            groups[target.restarts, target.written or 0].append(number)
+        for (begun, written), alike in groups.items():
             aims = [targets[number].size * unit(targets[number].aim) for number in alike]
             with self._precision(), torch.no_grad():
-                condition = condition_of(self.denoiser, aims)
+                condition = conditioned(self.denoiser, aims)
             keys = [targets[number].key for number in alike]
             for number, (text, passes) in zip(alike, self.writer.again(condition, keys, begun, written), strict=True):
                 target = targets[number]
@@ -149,18 +154,19 @@ class Search:
 
     def advance(self) -> None:
         """One more draft of every target that is not done, and once they are enough one round of edits."""
-        most, only_drafts = self.writer.most_again, self.options.only_drafts
-        begun = [target for target in self.active if target.written is None or target.written >= most]
-        numbers = {target.number for target in begun if target.written is None or only_drafts}
-        self._write_again([target for target in self.active if target.number not in numbers])
-        editing = [target for target in begun if not target.is_done]
-        if only_drafts:
-            self._draw_others(editing)
-        elif editing:
-            self._edit(editing)
+        enough = self.writer.most_again
+        ready = [target for target in self.active if target.written is None or target.written >= enough]
+        if self.options.only_drafts:
+            self._write_again([t for t in self.active if t.written is not None and t.written < enough])
+            self._draw_others(ready)
+        else:
+            self._write_again([target for target in self.active if target.written is not None])
+            self._edit([target for target in ready if not target.is_done])
 
     def _edit(self, active: list[Target]) -> None:
         """Edits of the best texts of each, made, chosen from, and compared."""
+        if not active:
+            return
         grounds = self._grounds(active)
         room = [min(self.options.tries, self._room(target)) for target in active]
         made = 1 if self.screen is None else self.options.screened

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
 
 
-def condition_of(denoiser: Denoiser, vectors: Sequence[np.ndarray]) -> Condition:
+def conditioned(denoiser: Denoiser, vectors: Sequence[np.ndarray]) -> Condition:
     return denoiser.condition(torch.from_numpy(np.stack(vectors).astype(np.float32)).to(denoiser.device))
 
 
@@ -37,7 +37,7 @@ def read_blanks(
     found_at = [target.vectors.get(text.tokens) if is_aimed else None for target, text in texts]
     vectors = [target.size * aimed(target.vector, place) for (target, _), place in zip(texts, found_at, strict=True)]
     with torch.no_grad():
-        condition = condition_of(denoiser, vectors)
+        condition = conditioned(denoiser, vectors)
         vocabularies = vocabularies_of(denoiser, condition)
     # Without a lexical head no word is likelier than another.
     recalls = "recall" not in without and condition.summary is not None
