@@ -210,9 +210,10 @@ class Picky:
 def test_texts_without_an_answer_do_not_end_the_search_and_what_was_sent_counts(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, caplog: pytest.LogCaptureFixture
 ) -> None:
-    encoder = Picky(kit.OrderedBag(), "the")
+    sentences = kit.sentences(4)
+    encoder = Picky(kit.OrderedBag(), sentences[0].split()[0])
     scorer = EncoderScorer(encoder, tokenizer, denoiser)  # type: ignore[arg-type]
-    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4)))
+    vectors = torch.from_numpy(kit.OrderedBag().encode(sentences))
     *_, last = search(denoiser, scorer, vectors, SearchOptions(budget=300), DECODE)
     assert last.encoder_calls is not None and encoder.sent == last.encoder_calls.sum()
     assert encoder.encoder.queries > 100 and scorer.failure is None

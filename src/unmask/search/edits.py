@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from unmask.search.blanks import Filling
 from unmask.search.ground import COSINE_PER_NAT, Ground
 from unmask.search.hypotheses import Edit, Hypothesis, Row
+from unmask.search.moves import block_moves, neighbour_swaps
 
-LONGEST_MOVED_BLOCK = 3
 # Combinations grow from so many edits of one text, to so many at a time.
 BEGUN_WITH, MOST_TOGETHER = 12, 4
 # What the slope names and the denoiser does not is this much less likely than the least of what the denoiser names.
@@ -95,27 +94,6 @@ def _reordered(ground: Ground, orders: np.ndarray, kind: str) -> Iterator[Edit]:
         edited = tuple(ground.tokens[place] for place in orders[number])
         if edited != ground.tokens:
             yield ground.edit(edited, kind, float(gains[number]), float(changes[number]))
-
-
-@functools.cache
-def neighbour_swaps(count: int) -> np.ndarray:
-    orders = np.tile(np.arange(count, dtype=np.int16), (max(count - 1, 0), 1))
-    for place in range(count - 1):
-        orders[place, [place, place + 1]] = place + 1, place
-    return orders
-
-
-@functools.cache
-def block_moves(count: int) -> np.ndarray:
-    """Every block of up to three tokens put at every other place, neighbours' swaps apart."""
-    found = set()
-    whole = tuple(range(count))
-    for width in range(1, LONGEST_MOVED_BLOCK + 1):
-        for start in range(count - width + 1):
-            rest, block = whole[:start] + whole[start + width :], whole[start : start + width]
-            found |= {(*rest[:place], *block, *rest[place:]) for place in range(len(rest) + 1)}
-    found -= {whole, *map(tuple, neighbour_swaps(count).tolist())}
-    return np.array(sorted(found), dtype=np.int16).reshape(-1, count)
 
 
 def refilled_spans(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:

@@ -20,23 +20,36 @@ KEPT = 256
 REACH, APART, OWN = 0.25, 5.0, 0.01
 
 
+class Process:
+    """A Gaussian process: from vectors of some things to those of others."""
+
+    def __init__(self, likeness: np.ndarray, own: float, vectors: np.ndarray) -> None:
+        """likeness: (things, things), 1 for the same; own: part of a vector that is each thing's own; vectors: (things,
+        dimension)."""
+        self._usual = vectors.mean(axis=0)
+        alike = likeness + own * np.eye(len(likeness), dtype=np.float32)
+        self.added = np.linalg.solve(alike, vectors - self._usual)  # (things, dimension) by each to those like it
+
+    def foresee(self, likeness: np.ndarray) -> np.ndarray:
+        """likeness: (others, things)."""
+        return np.asarray(self._usual + likeness @ self.added)
+
+
 class _Known:
     """What the encoder has said of some texts."""
 
     def __init__(self, read: np.ndarray, marks: np.ndarray, wrong: np.ndarray) -> None:
         # (texts, dimension) by the surrogate, (texts, buckets), and what the encoder's vectors differ by
         self.read, self.marks, self.wrong = read, marks, wrong
-        self._usual = wrong.mean(axis=0)
-        alike = self._likeness(read, marks) + OWN * np.eye(len(read), dtype=np.float32)
-        self._added = np.linalg.solve(alike, wrong - self._usual)  # (texts, dimension) by each to texts like it
+        self._process = Process(self._likeness(read, marks), OWN, wrong)
 
     def mended(self, read: np.ndarray, marks: np.ndarray) -> np.ndarray:
-        return np.asarray(read + self._usual + self._likeness(read, marks) @ self._added)
+        return np.asarray(read + self._process.foresee(self._likeness(read, marks)))
 
     def _likeness(self, read: np.ndarray, marks: np.ndarray) -> np.ndarray:
         """Of texts to those that are known, (texts, known), 1 for the same: by what the surrogate makes of them and by
         what they are made of, for it feels words more than their order."""
-        return (_near(read, self.read, REACH) + _near(marks, self.marks, APART)) / 2
+        return (near(read, self.read, REACH) + near(marks, self.marks, APART)) / 2
 
 
 class Foresight:
@@ -59,7 +72,7 @@ class Foresight:
         return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6))
 
 
-def _near(first: np.ndarray, second: np.ndarray, reach: float) -> np.ndarray:
+def near(first: np.ndarray, second: np.ndarray, reach: float) -> np.ndarray:
     """(first, second), 1 for the same."""
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
     return np.exp(-np.maximum(squares, 0) / (2 * reach**2)).astype(np.float32)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unmask.search.foresight import Foresight
+from unmask.search.orders import Orders
 
 if TYPE_CHECKING:
     from unmask.search.ground import Ground
@@ -105,6 +106,7 @@ class Target:
     read: dict[Row, np.ndarray] = field(default_factory=dict)  # the screen's vectors, of these and of the last round's
     told: dict[Row, np.ndarray] = field(default_factory=dict)  # the encoder's, of the last round's texts
     foresight: Foresight = field(default_factory=Foresight)
+    orders: Orders = field(default_factory=Orders)
     drafted: dict[Row, np.ndarray] = field(default_factory=dict)  # vectors of the drafts
     aim: np.ndarray = field(init=False)  # the vector that the next draft is written of
     tried: Counter[str] = field(default_factory=Counter)

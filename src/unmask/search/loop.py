@@ -329,6 +329,7 @@ class Search:
         target.take(found, self.options.beam, self.likelihood_weight)
         if self.scorer.is_encoder:
             target.prefer(target.beam + found, None)
+            target.orders.learn([text.tokens for text in found], values)
         target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from unmask.decoding.options import require
 
-EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "span", "crossing", "combination")
+EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "order", "span", "crossing", "combination")
 FEEDBACK, AIM = "feedback", "aim"
 # What else can be left out: drafts that make up for what those before were off by, blanks that are read from a vector
 # moved away from the text's own, a local encoder's gradient, a surrogate's choice among many edits, how likely the
@@ -25,7 +25,7 @@ class SearchOptions:
     beam: int = 4  # texts kept from round to round
     drafts: int = 32  # texts to begin with, all but the first few made of what those before were off by
     tries: int = 32  # edits embedded for one vector in one round
-    screened: int = 4  # times as many edits are made, where a surrogate can choose among them
+    screened: int = 5  # times as many edits are made, where a surrogate can choose among them
     alternatives: int = 12  # tokens that the denoiser names at each place
     patience: int = 8  # rounds without any gain after which it begins anew, from other drafts
     restarts: int = 3  # times that it may; after the last it ends

@@ -12,8 +12,8 @@ from unmask.search.hypotheses import Edit, Hypothesis, Row, Shelf, Target
 
 # A kind of edit that never helped is still tried now and then.
 PRIOR_HELPED, PRIOR_TRIED = 1.0, 8.0
-# Of a round's edits: for combinations of those before, and for each pair of texts that are crossed.
-COMBINED_SHARE, CROSSINGS_A_PAIR = 3, 1
+# Of a round's edits: for combinations of those before, for other orders, and for each pair of texts that are crossed.
+COMBINED_SHARE, ORDERED_SHARE, CROSSINGS_A_PAIR = 4, 4, 1
 # After so many rounds without a gain all kinds of edits are tried alike.
 STUCK_AFTER = 2
 
@@ -36,6 +36,8 @@ def propose(target: Target, grounds: Sequence[Ground], room: int, longest: int, 
     if "combination" not in without:
         several = [Shelf(iter(_combined(target, hypothesis))) for hypothesis in target.beam]
         add(_best_first(several), room // COMBINED_SHARE)
+    if "order" not in without:
+        add(_ordered(target), room // ORDERED_SHARE)
     if "crossing" not in without:
         for first in target.beam:
             for second in target.beam:
@@ -67,6 +69,13 @@ def _best_first(shelves: Sequence[Shelf]) -> Iterator[Edit]:
     """Edits of several texts, each already in order, the most promising first; what is not taken stays."""
     while full := [(shelf.first.gain, -place) for place, shelf in enumerate(shelves) if shelf.first is not None]:
         yield shelves[-max(full)[1]].take()
+
+
+def _ordered(target: Target) -> Iterator[Edit]:
+    """The words of the texts in other orders, by what the encoder has said so far."""
+    for tokens, of, cosine in target.orders.best([text.tokens for text in target.beam], target.vector):
+        text = target.beam[of]
+        yield Edit(tokens, "order", cosine - text.cosine, text.likelihood, text.tokens, text.family)
 
 
 def _combined(target: Target, parent: Hypothesis) -> list[Edit]:
