@@ -7,9 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from unmask.search.foresight import APART, OWN
 from unmask.search.hypotheses import Row
 from unmask.search.marks import BUCKETS, marks_of, marks_of_pairs
-from unmask.search.orders import LEAST_KNOWN, Orders
+from unmask.search.moves import all_moves
+from unmask.search.orders import LEAST_KNOWN, Known, Orders
 
 DIMENSION, TRUE = 64, tuple(range(200, 212))
 
@@ -40,6 +42,10 @@ def scrambled(count: int, random: np.random.Generator) -> list[Row]:
     return [tuple(random.permutation(TRUE).tolist()) for _ in range(count)]
 
 
+def nothing(row: Row) -> bool:
+    return False
+
+
 def told(rows: list[Row], encoder: PairEncoder) -> np.ndarray:
     return np.stack([encoder(row) for row in rows])
 
@@ -47,22 +53,64 @@ def told(rows: list[Row], encoder: PairEncoder) -> np.ndarray:
 def test_too_little_is_known_to_say_anything(encoder: PairEncoder, random: np.random.Generator) -> None:
     orders, rows = Orders(), scrambled(LEAST_KNOWN - 1, random)
     orders.learn(rows, told(rows, encoder))
-    assert orders.best(rows[:2], encoder(TRUE)) == []
+    assert orders.best(rows[:2], encoder(TRUE), nothing) == []
     orders.learn([TRUE], told([TRUE], encoder))
-    assert orders.best(rows[:2], encoder(TRUE))
+    assert orders.best(rows[:2], encoder(TRUE), nothing)
 
 
-def test_each_is_an_order_of_the_text_that_it_names(encoder: PairEncoder, random: np.random.Generator) -> None:
+def test_each_is_an_order_of_the_first_that_can_become_it(encoder: PairEncoder, random: np.random.Generator) -> None:
     rows = scrambled(40, random)
-    orders, texts = Orders(), [rows[0], rows[1][:7], rows[2][:1]]
+    other = (rows[0][1], rows[0][0], *rows[0][2:])
+    orders, texts = Orders(), [rows[0], other, rows[1][:7], (200, 200, 201), (200, 200), rows[2][:1], ()]
     orders.learn(rows, told(rows, encoder))
-    found = orders.best(texts, encoder(TRUE))
-    assert {order.of for order in found} == {0, 1}
+    found = orders.best(texts, encoder(TRUE), nothing)
+    assert {order.of for order in found} == {0, 1, 2, 3}
     assert all(sorted(order.tokens) == sorted(texts[order.of]) for order in found)
-    assert len({order.tokens for order in found} | set(texts)) == len(found) + len(texts)
+    assert len({order.tokens for order in found}) == len(found)
     cosines = [order.cosine for order in found]
     assert cosines == sorted(cosines, reverse=True)
-    assert [order.tokens for order in orders.best(texts, encoder(TRUE))] == [order.tokens for order in found]
+    assert [order.tokens for order in orders.best(texts, encoder(TRUE), nothing)] == [order.tokens for order in found]
+    one_move = {tuple(rows[0][place] for place in move) for move in all_moves(len(TRUE)).tolist()}
+    assert {order.of for order in found if order.tokens in one_move} == {0}
+    known = {order.tokens for order in found[:30]}
+    assert not known & {order.tokens for order in orders.best(texts, encoder(TRUE), known.__contains__)}
+
+
+def test_moves_are_made_of_what_has_been_moved(encoder: PairEncoder, random: np.random.Generator) -> None:
+    rows = scrambled(200, random)
+    orders = Orders()
+    orders.learn(rows, told(rows, encoder))
+    begun = rows[0]
+    once = {tuple(begun[place] for place in move) for move in all_moves(len(begun)).tolist()}
+    twice = {tuple(row[place] for place in move) for row in once for move in all_moves(len(begun)).tolist()}
+    found = [order.tokens for order in orders.best([begun], encoder(TRUE), nothing)]
+    assert {*found} & once and {*found} & (twice - once) and {*found} - twice - once
+    # What is foreseen grows with every move, or there would be no use in it.
+    assert found[0] not in once
+
+
+def test_the_process_and_its_slope_are_those_made_by_hand(random: np.random.Generator) -> None:
+    rows, target = scrambled(50, random), random.normal(size=DIMENSION)
+    vectors, target = random.normal(size=(50, DIMENSION)), target / np.linalg.norm(target)
+    marks = marks_of(rows).astype(np.float64)
+    known = Known(marks, vectors, target)
+
+    def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.exp(-((first[:, None] - second) ** 2).sum(axis=-1) / (2 * APART**2))
+
+    def cosine(at: np.ndarray) -> float:
+        usual = vectors.mean(axis=0)
+        pulls = np.linalg.inv(likeness(marks, marks) + OWN * np.eye(50)) @ (vectors - usual)
+        foreseen = usual + likeness(at[None], marks)[0] @ pulls
+        return float(foreseen @ target / np.linalg.norm(foreseen))
+
+    asked = scrambled(3, random)
+    of_asked = marks_of(asked).astype(np.float64)
+    np.testing.assert_allclose(known.cosines(asked), [cosine(at) for at in of_asked], atol=2e-4)
+    steps = 1e-3 * np.eye(BUCKETS)[:40]
+    slopes = [[(cosine(at + step) - cosine(at - step)) / 2e-3 for step in steps] for at in of_asked]
+    np.testing.assert_allclose(known.slopes(asked)[:, :40], slopes, atol=2e-5)
+    assert np.abs(slopes).max() > 1e-3
 
 
 def test_asking_about_what_is_foreseen_finds_the_order(encoder: PairEncoder, random: np.random.Generator) -> None:
@@ -73,7 +121,7 @@ def test_asking_about_what_is_foreseen_finds_the_order(encoder: PairEncoder, ran
     orders.learn(asked, told(asked, encoder))
     for _ in range(12):
         nearest = sorted(known, key=lambda row: -known[row])[:4]
-        new = [order.tokens for order in orders.best(nearest, target) if order.tokens not in known][:16]
+        new = [order.tokens for order in orders.best(nearest, target, known.__contains__)][:16]
         orders.learn(new, told(new, encoder))
         known |= dict(zip(new, told(new, encoder) @ target, strict=True))
     assert max(known, key=lambda row: known[row]) == TRUE

@@ -157,7 +157,21 @@ def test_rounds_end_a_search(kit: ModuleType, tokenizer: TextTokenizer, denoiser
     assert calls[0] < calls[1] < 5000
 
 
-@pytest.mark.parametrize("kind", [*MAKERS, "crossing"])
+def test_what_is_done_with_is_let_go(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    from unmask.search.loop import Search
+    from unmask.search.stream import searched
+
+    running = Search(denoiser, EncoderScorer(kit.OrderedBag(), tokenizer, denoiser), SearchOptions(budget=400), DECODE)
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(6)))
+    learnt = []
+    for _ in searched(running, vectors, together=2):
+        learnt.append(max(len(target.orders.rows) for target in running.targets))
+    assert max(learnt) > 32 and learnt[-1] == 0
+    assert all(target.best is not None and len(target.grounds) <= 1 for target in running.targets)
+    assert not any(target.seen or target.vectors or target.children for target in running.targets)
+
+
+@pytest.mark.parametrize("kind", [*MAKERS, "crossing", "order"])
 def test_a_kind_that_is_left_out_is_not_tried(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, kind: str
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unmask.metrics.vectors import unit
 from unmask.search.marks import marks_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Foresight:
     def vectors(self, rows: Sequence[Row], read: np.ndarray) -> np.ndarray:
         """About the encoder's vectors, of unit length, of texts whose vectors (texts, dimension) the surrogate has."""
         found = read if self._known is None else self._known.mended(read, marks_of(rows))
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6))
+        return unit(found)
 
 
 def near(first: np.ndarray, second: np.ndarray, reach: float) -> np.ndarray:

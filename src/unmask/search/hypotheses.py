@@ -161,6 +161,16 @@ class Target:
         held |= {child.tokens for made in self.children.values() for child in made}
         self.vectors = {tokens: vector for tokens, vector in self.vectors.items() if tokens in held}
 
+    def rest(self) -> None:
+        """Let go of all that only going on needs: thousands of vectors may be searched for in turn. What was read of the
+        answer says how sure it is."""
+        answer = None if self.best is None else self.best.tokens
+        self.grounds = {tokens: ground for tokens, ground in self.grounds.items() if tokens == answer}
+        self.seen = set()
+        self.vectors, self.drafted, self.read, self.told, self.waiting = {}, {}, {}, {}, {}
+        self.children, self.shelves = {}, {}
+        self.foresight, self.orders = Foresight(), Orders()
+
     def prefer(self, found: Iterable[Hypothesis], weight: float | None) -> None:
         """The text that is given as the answer: by the cosine alone where that is the encoder's word, else by both."""
         for hypothesis in found:

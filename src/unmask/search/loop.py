@@ -90,6 +90,7 @@ class Search:
         self.condition = condition if whole is None else Condition.concatenate([whole, condition])
         given = {} if beginnings is None else {t.number: (row,) for t, row in zip(new, beginnings, strict=True)}
         self._begin(new, given)
+        _let_go(new)
 
     def _log_lengths(self, vectors: torch.Tensor, condition: Condition) -> np.ndarray:
         """How likely each length is, in nats; (vectors, longest + 1), zeros where the network has no head for that."""
@@ -154,6 +155,7 @@ class Search:
 
     def advance(self) -> None:
         """One more draft of every target that is not done, and once they are enough one round of edits."""
+        before = self.active
         enough = self.writer.most_again
         ready = [target for target in self.active if target.written is None or target.written >= enough]
         if self.options.only_drafts:
@@ -162,6 +164,7 @@ class Search:
         else:
             self._write_again([target for target in self.active if target.written is not None])
             self._edit([target for target in ready if not target.is_done])
+        _let_go(before)
 
     def _edit(self, active: list[Target]) -> None:
         """Edits of the best texts of each, made, chosen from, and compared."""
@@ -329,8 +332,15 @@ class Search:
         target.take(found, self.options.beam, self.likelihood_weight)
         if self.scorer.is_encoder:
             target.prefer(target.beam + found, None)
-            target.orders.learn([text.tokens for text in found], values)
+            if "order" not in self.options.without:
+                target.orders.learn([text.tokens for text in found], values)
         target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
+
+
+def _let_go(targets: list[Target]) -> None:
+    for target in targets:
+        if target.is_done:
+            target.rest()

@@ -19,7 +19,7 @@ def neighbour_swaps(count: int) -> np.ndarray:
 
 @functools.cache
 def block_moves(count: int) -> np.ndarray:
-    """Every block of up to three tokens put at every other place, neighbours' swaps apart."""
+    """Every short block of tokens put at every other place, neighbours' swaps apart."""
     found = set()
     whole = tuple(range(count))
     for width in range(1, LONGEST_MOVED_BLOCK + 1):
@@ -28,3 +28,9 @@ def block_moves(count: int) -> np.ndarray:
             found |= {(*rest[:place], *block, *rest[place:]) for place in range(len(rest) + 1)}
     found -= {whole, *map(tuple, neighbour_swaps(count).tolist())}
     return np.array(sorted(found), dtype=np.int16).reshape(-1, count)
+
+
+@functools.cache
+def all_moves(count: int) -> np.ndarray:
+    """Both kinds; (moves, places)."""
+    return np.concatenate([neighbour_swaps(count), block_moves(count)])

@@ -1,25 +1,27 @@
 """Other orders of a text's words. An encoder feels order little and the denoiser hardly knows it, but what the encoder
-has said of texts of about the same words says which of them stand well beside each other: so every move is looked at,
-and moves of what has been moved."""
+has said of texts of about the same words says which of them stand well beside each other: so all moves are ranked, and
+moves of what has been moved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from unmask.search.foresight import KEPT, Process, near
+from unmask.metrics.vectors import unit
+from unmask.search.foresight import APART, KEPT, OWN, Process, near
 from unmask.search.marks import marks_of, marks_of_pairs
-from unmask.search.moves import block_moves, neighbour_swaps
+from unmask.search.moves import all_moves
 
 if TYPE_CHECKING:
     from unmask.search.hypotheses import Row
 
-# How many words and neighbours texts may differ by (its square root) that have about the same vector; how much of a
-# vector is each text's own; and how many vectors say something about another.
-APART, OWN, LEAST_KNOWN = 5.0, 0.01, 32
-# Moves of one text after each other; texts that are moved on from the second on; moves of each that are looked at.
+# With fewer vectors than this nothing is foreseen.
+LEAST_KNOWN = 32
+# Moves of one text after each other: one alone finds less, six no more. Texts that are moved on from the second on, and
+# moves of each that the slope names and the process looks at.
 MOVES, MOVED_ON, LOOKED_AT = 3, 4, 48
 
 
@@ -35,27 +37,28 @@ class Orders:
     """Of one vector that is searched for: a Gaussian process over the encoder's vectors, by words and neighbours."""
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
+        self.rows: list[Row] = []
         self._told: list[np.ndarray] = []
 
     def learn(self, rows: Sequence[Row], told: np.ndarray) -> None:
         """Texts, and the vectors (texts, dimension) that the encoder gave them."""
-        self._rows, self._told = [*self._rows, *rows][-KEPT:], [*self._told, *told][-KEPT:]
+        self.rows, self._told = [*self.rows, *rows][-KEPT:], [*self._told, *told][-KEPT:]
 
-    def best(self, texts: Sequence[Row], target: np.ndarray) -> list[Order]:
-        """Other orders of the texts, those first that should be nearest to the target, (dimension,)."""
-        if len(self._rows) < LEAST_KNOWN:
+    def best(self, texts: Sequence[Row], target: np.ndarray, knows: Callable[[Row], bool]) -> list[Order]:
+        """Other orders of the texts, those first that should be nearest to the target, (dimension,); none that `knows`
+        says is known. What several texts can become is said to be of the first."""
+        if len(self.rows) < LEAST_KNOWN:
             return []
-        known = _Known(marks_of(self._rows), np.stack(self._told), target)
+        known = Known(marks_of(self.rows), np.stack(self._told), target)
         found: dict[Row, Order] = {}
         begun = [Order(text, number, 0.0) for number, text in enumerate(texts)]
         for _ in range(MOVES):
-            moved = [
-                (tokens, order.of)
-                for order, slope in zip(begun, known.slopes([order.tokens for order in begun]), strict=True)
-                for tokens in _moved(order.tokens, slope)
-            ]
-            new = {tokens: of for tokens, of in moved if tokens not in found and tokens not in texts}
+            slopes = known.slopes([order.tokens for order in begun])
+            new: dict[Row, int] = {}
+            for order, slope in zip(begun, slopes, strict=True):
+                unknown = (row for row in _moved(order.tokens, slope) if row not in found and not knows(row))
+                for tokens in islice(unknown, LOOKED_AT):
+                    new.setdefault(tokens, order.of)
             cosines = known.cosines(list(new)).tolist()
             made = [Order(tokens, of, cosine) for (tokens, of), cosine in zip(new.items(), cosines, strict=True)]
             found |= {order.tokens: order for order in made}
@@ -63,7 +66,7 @@ class Orders:
         return sorted(found.values(), key=lambda order: -order.cosine)
 
 
-class _Known:
+class Known:
     """What the encoder has said of some texts, and so of others, and of moves."""
 
     def __init__(self, marks: np.ndarray, told: np.ndarray, target: np.ndarray) -> None:
@@ -71,8 +74,7 @@ class _Known:
         self._process = Process(near(marks, marks, APART), OWN, told)
 
     def cosines(self, rows: Sequence[Row]) -> np.ndarray:
-        vectors = self._process.foresee(near(marks_of(rows), self._marks, APART))  # (rows, dimension)
-        return np.asarray(vectors @ self._target / np.linalg.norm(vectors, axis=1))
+        return np.asarray(unit(self._process.foresee(near(marks_of(rows), self._marks, APART))) @ self._target)
 
     def slopes(self, rows: Sequence[Row]) -> np.ndarray:
         """What 1 in each bucket would add to a text's cosine, to first order; (rows, buckets)."""
@@ -80,22 +82,27 @@ class _Known:
         likeness = near(marks, self._marks, APART)  # (rows, texts)
         vectors = self._process.foresee(likeness)  # (rows, dimension)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths[lengths == 0] = 1  # nothing is uphill of no vector at all
         cosines = vectors @ self._target[:, None] / lengths  # (rows, 1)
         uphill = (self._target - cosines * vectors / lengths) / lengths  # (rows, dimension)
         pulls = likeness * (uphill @ self._process.added.T) / APART**2  # (rows, texts)
         return np.asarray(pulls @ self._marks - pulls.sum(axis=1, keepdims=True) * marks)
 
 
-def _moved(tokens: Row, slope: np.ndarray) -> list[Row]:
-    """The moves of a text that the slope (buckets,) speaks for most."""
+def _moved(tokens: Row, slope: np.ndarray) -> Iterator[Row]:
+    """What moves make of a text, each other text once, those first that the slope (buckets,) speaks for."""
     count = len(tokens)
-    orders = np.concatenate([neighbour_swaps(count), block_moves(count)])  # (moves, places)
-    if not len(orders):
-        return []
+    if count < 2:
+        return
+    orders = all_moves(count)
     buckets, signs = marks_of_pairs(tokens)
     of_pair = signs * slope[buckets]  # (1 + places, 1 + places)
     with_ends = np.zeros((len(orders), count + 2), dtype=np.int64)
     with_ends[:, 1:-1] = orders + 1
     gains = of_pair[with_ends[:, :-1], with_ends[:, 1:]].sum(axis=1)  # (moves,)
-    best = np.argsort(-gains, kind="stable")[:LOOKED_AT]
-    return [tuple(tokens[place] for place in order) for order in orders[best].tolist()]
+    made = {tokens}
+    for number in np.argsort(-gains, kind="stable").tolist():
+        moved = tuple(tokens[place] for place in orders[number].tolist())
+        if moved not in made:
+            made.add(moved)
+            yield moved

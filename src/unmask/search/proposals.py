@@ -73,7 +73,7 @@ def _best_first(shelves: Sequence[Shelf]) -> Iterator[Edit]:
 
 def _ordered(target: Target) -> Iterator[Edit]:
     """The words of the texts in other orders, by what the encoder has said so far."""
-    for tokens, of, cosine in target.orders.best([text.tokens for text in target.beam], target.vector):
+    for tokens, of, cosine in target.orders.best([text.tokens for text in target.beam], target.vector, target.knows):
         text = target.beam[of]
         yield Edit(tokens, "order", cosine - text.cosine, text.likelihood, text.tokens, text.family)
 
