@@ -162,8 +162,8 @@ class Target:
         self.vectors = {tokens: vector for tokens, vector in self.vectors.items() if tokens in held}
 
     def rest(self) -> None:
-        """Let go of all that only going on needs: thousands of vectors may be searched for in turn. What was read of the
-        answer says how sure it is."""
+        """Let go of all that only going on needs: there may be thousands of vectors. What was read of the answer says
+        how sure it is."""
         answer = None if self.best is None else self.best.tokens
         self.grounds = {tokens: ground for tokens, ground in self.grounds.items() if tokens == answer}
         self.seen = set()
