@@ -89,3 +89,18 @@ def test_they_are_put_in_and_put_in_the_place_of_others() -> None:
     }  # fmt: skip
     assert [edit.gain for edit in edits] == sorted((edit.gain for edit in edits), reverse=True)
     assert edits[0].tokens == (1, 7)
+
+
+def test_in_half_precision_a_vector_alone_is_read_as_in_company() -> None:
+    """A product of a single row takes another way through the machine, and rounds otherwise."""
+    from unmask.attacks.inverter import Inverter
+    from unmask.runtime import autocast
+    from unmask.search.reading import conditioned
+
+    denoiser = Inverter.from_pretrained("minilm").denoiser
+    vectors = list(np.random.default_rng(0).normal(size=(5, denoiser.dimension)) / denoiser.dimension**0.5)
+    with torch.no_grad(), autocast(torch.device("cpu"), torch.bfloat16):
+        several, alone = conditioned(denoiser, vectors), conditioned(denoiser, vectors[:1])
+        assert several.summary is not None and alone.summary is not None and alone.batch_size == 1
+        assert torch.equal(several.summary[:1], alone.summary)
+        assert torch.equal(vocabularies_of(denoiser, several)[:1], vocabularies_of(denoiser, alone))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ from unmask.decoding.loop import decode
 from unmask.runtime import stream_for
 from unmask.search.hypotheses import Row
 from unmask.search.options import FEEDBACK, SearchOptions
+from unmask.search.words import in_company
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
@@ -71,8 +73,11 @@ class Writer:
     ) -> list[tuple[Row, int]]:
         seed = int(stream_for(self.decode_options.seed, 8, begun, number).integers(2**62))
         chosen = replace(self.decode_options, temperature=temperature, seed=seed)
-        *_, last = decode(self.denoiser, condition, order, chosen, row_keys, self.schedule, self.dtype)
-        return list(zip(texts_of(last.tokens, self.denoiser.pad_id), last.forward_passes.tolist(), strict=True))
+        rows = in_company(torch.arange(len(row_keys), device=self.denoiser.device))
+        condition, keys = condition.select(rows), [row_keys[row] for row in rows.tolist()]
+        *_, last = decode(self.denoiser, condition, order, chosen, keys, self.schedule, self.dtype)
+        found = zip(texts_of(last.tokens, self.denoiser.pad_id), last.forward_passes.tolist(), strict=True)
+        return list(islice(found, len(row_keys)))
 
 
 def texts_of(tokens: torch.Tensor, pad_id: int) -> Iterator[Row]:

@@ -23,6 +23,7 @@ from unmask.search.proposals import propose
 from unmask.search.reading import conditioned, read_blanks
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 from unmask.search.screening import Screen
+from unmask.search.words import in_company
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
@@ -75,7 +76,7 @@ class Search:
         if not len(vectors):
             return
         with self._precision(), torch.no_grad():
-            condition = self.denoiser.condition(vectors.to(self.denoiser.device))
+            condition = conditioned(self.denoiser, list(vectors.cpu().numpy()))
             log_lengths = self._log_lengths(vectors, condition)
         decode_seed, given_vectors = self.decode_options.seed, vectors.cpu().numpy()
         sizes = np.linalg.norm(given_vectors, axis=1).tolist()
@@ -95,8 +96,11 @@ class Search:
     def _log_lengths(self, vectors: torch.Tensor, condition: Condition) -> np.ndarray:
         """How likely each length is, in nats; (vectors, longest + 1), zeros where the network has no head for that."""
         is_asked = "length" not in self.options.without
-        found = self.denoiser.log_lengths(vectors.to(self.denoiser.device), condition) if is_asked else None
-        return np.zeros((len(vectors), self.denoiser.length + 1)) if found is None else found.cpu().numpy()
+        paired = condition.select(in_company(torch.arange(len(vectors), device=self.denoiser.device)))
+        found = self.denoiser.log_lengths(in_company(vectors.to(self.denoiser.device)), paired) if is_asked else None
+        return (
+            np.zeros((len(vectors), self.denoiser.length + 1)) if found is None else found.cpu().numpy()[: len(vectors)]
+        )
 
     def _begin(self, targets: list[Target], given: Mapping[int, Sequence[Row]] | None = None) -> None:
         """Score drafts of targets that have just joined or begin anew, or the texts that some of them are given."""

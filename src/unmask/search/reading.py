@@ -12,7 +12,7 @@ from unmask.search.blanks import Blank, fill
 from unmask.search.ground import Ground, blanks_of, ground_of
 from unmask.search.hypotheses import Hypothesis, Target
 from unmask.search.options import AIM
-from unmask.search.words import aimed, vocabularies_of, wanted
+from unmask.search.words import aimed, in_company, vocabularies_of, wanted
 
 if TYPE_CHECKING:
     from unmask.denoiser.conditioning import Condition
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def conditioned(denoiser: Denoiser, vectors: Sequence[np.ndarray]) -> Condition:
-    return denoiser.condition(torch.from_numpy(np.stack(vectors).astype(np.float32)).to(denoiser.device))
+    given = torch.from_numpy(np.stack(vectors).astype(np.float32)).to(denoiser.device)
+    return denoiser.condition(in_company(given)).select(torch.arange(len(given), device=denoiser.device))
 
 
 def read_blanks(

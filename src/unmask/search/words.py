@@ -26,6 +26,12 @@ def aimed(vector: np.ndarray, of_text: np.ndarray | None) -> np.ndarray:
     return np.asarray(found / np.linalg.norm(found))
 
 
+def in_company(rows: torch.Tensor) -> torch.Tensor:
+    """A single row twice: its product in bf16 rounds otherwise than one of several, and what is read of a vector must
+    not depend on what else is searched for."""
+    return rows if len(rows) != 1 else torch.cat([rows, rows])
+
+
 @torch.no_grad()
 def vocabularies_of(denoiser: Denoiser, condition: Condition) -> torch.Tensor:
     """The tokens that each vector's texts may be made of, (batch, vocabulary): those that the lexical head finds
@@ -33,7 +39,7 @@ def vocabularies_of(denoiser: Denoiser, condition: Condition) -> torch.Tensor:
     head, forbidden = denoiser.lexical, forbidden_tokens(denoiser).to(denoiser.device)
     if condition.summary is None or head is None:
         return torch.nonzero(~forbidden).flatten().expand(condition.batch_size, -1)
-    scores = head.scores(condition.summary, denoiser.table).float()  # (batch, vocabulary)
+    scores = head.scores(in_company(condition.summary), denoiser.table).float()[: condition.batch_size]
     scores[:, forbidden] = -torch.inf
     return scores.topk(min(VOCABULARY, int((~forbidden).sum())), dim=1).indices
 
