@@ -24,11 +24,10 @@ REACH, APART, OWN = 0.25, 5.0, 0.01
 class Process:
     """A Gaussian process: from vectors of some things to those of others."""
 
-    def __init__(self, likeness: np.ndarray, own: float, vectors: np.ndarray) -> None:
-        """likeness: (things, things), 1 for the same; own: part of a vector that is each thing's own; vectors: (things,
-        dimension)."""
+    def __init__(self, likeness: np.ndarray, vectors: np.ndarray) -> None:
+        """likeness: (things, things), 1 for the same; vectors: (things, dimension)."""
         self._usual = vectors.mean(axis=0)
-        alike = likeness + own * np.eye(len(likeness), dtype=np.float32)
+        alike = likeness + OWN * np.eye(len(likeness), dtype=np.float32)
         self.added = np.linalg.solve(alike, vectors - self._usual)  # (things, dimension) by each to those like it
 
     def foresee(self, likeness: np.ndarray) -> np.ndarray:
@@ -42,7 +41,7 @@ class _Known:
     def __init__(self, read: np.ndarray, marks: np.ndarray, wrong: np.ndarray) -> None:
         # (texts, dimension) by the surrogate, (texts, buckets), and what the encoder's vectors differ by
         self.read, self.marks, self.wrong = read, marks, wrong
-        self._process = Process(self._likeness(read, marks), OWN, wrong)
+        self._process = Process(self._likeness(read, marks), wrong)
 
     def mended(self, read: np.ndarray, marks: np.ndarray) -> np.ndarray:
         return np.asarray(read + self._process.foresee(self._likeness(read, marks)))

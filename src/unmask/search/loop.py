@@ -75,10 +75,10 @@ class Search:
         """Add vectors (rows, dimension), each with the key of its random stream, and score their first texts."""
         if not len(vectors):
             return
-        with self._precision(), torch.no_grad():
-            condition = conditioned(self.denoiser, list(vectors.cpu().numpy()))
-            log_lengths = self._log_lengths(vectors, condition)
         decode_seed, given_vectors = self.decode_options.seed, vectors.cpu().numpy()
+        with self._precision(), torch.no_grad():
+            condition = conditioned(self.denoiser, list(given_vectors))
+            log_lengths = self._log_lengths(vectors, condition)
         sizes = np.linalg.norm(given_vectors, axis=1).tolist()
         new = [
             Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key), *of_row)
@@ -95,12 +95,12 @@ class Search:
 
     def _log_lengths(self, vectors: torch.Tensor, condition: Condition) -> np.ndarray:
         """How likely each length is, in nats; (vectors, longest + 1), zeros where the network has no head for that."""
-        is_asked = "length" not in self.options.without
-        paired = condition.select(in_company(torch.arange(len(vectors), device=self.denoiser.device)))
-        found = self.denoiser.log_lengths(in_company(vectors.to(self.denoiser.device)), paired) if is_asked else None
-        return (
-            np.zeros((len(vectors), self.denoiser.length + 1)) if found is None else found.cpu().numpy()[: len(vectors)]
-        )
+        count = len(vectors)
+        if "length" in self.options.without:
+            return np.zeros((count, self.denoiser.length + 1))
+        paired = condition.select(in_company(torch.arange(count, device=self.denoiser.device)))
+        found = self.denoiser.log_lengths(in_company(vectors.to(self.denoiser.device)), paired)
+        return np.zeros((count, self.denoiser.length + 1)) if found is None else found[:count].cpu().numpy()
 
     def _begin(self, targets: list[Target], given: Mapping[int, Sequence[Row]] | None = None) -> None:
         """Score drafts of targets that have just joined or begin anew, or the texts that some of them are given."""
@@ -159,16 +159,15 @@ class Search:
 
     def advance(self) -> None:
         """One more draft of every target that is not done, and once they are enough one round of edits."""
-        before = self.active
-        enough = self.writer.most_again
-        ready = [target for target in self.active if target.written is None or target.written >= enough]
+        active, enough = self.active, self.writer.most_again
+        ready = [target for target in active if target.written is None or target.written >= enough]
         if self.options.only_drafts:
-            self._write_again([t for t in self.active if t.written is not None and t.written < enough])
+            self._write_again([t for t in active if t.written is not None and t.written < enough])
             self._draw_others(ready)
         else:
-            self._write_again([target for target in self.active if target.written is not None])
+            self._write_again([target for target in active if target.written is not None])
             self._edit([target for target in ready if not target.is_done])
-        _let_go(before)
+        _let_go(active)
 
     def _edit(self, active: list[Target]) -> None:
         """Edits of the best texts of each, made, chosen from, and compared."""

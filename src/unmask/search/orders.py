@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from unmask.metrics.vectors import unit
-from unmask.search.foresight import APART, KEPT, OWN, Process, near
+from unmask.search.foresight import APART, KEPT, Process, near
 from unmask.search.marks import marks_of, marks_of_pairs
 from unmask.search.moves import all_moves
 
@@ -71,7 +71,7 @@ class Known:
 
     def __init__(self, marks: np.ndarray, told: np.ndarray, target: np.ndarray) -> None:
         self._marks, self._target = marks, target  # (texts, buckets), (dimension,)
-        self._process = Process(near(marks, marks, APART), OWN, told)
+        self._process = Process(near(marks, marks, APART), told)
 
     def cosines(self, rows: Sequence[Row]) -> np.ndarray:
         return np.asarray(unit(self._process.foresee(near(marks_of(rows), self._marks, APART))) @ self._target)
