@@ -74,41 +74,6 @@ def test_token_rows_keep_their_angles(kit: ModuleType, tokenizer: TextTokenizer)
     assert torch.corrcoef(torch.stack([expected.flatten(), (found @ found.T).flatten()]))[0, 1] > 0.999
 
 
-def test_the_slope_is_the_finite_difference(
-    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, taught_surrogate: Surrogate
-) -> None:
-    scorer = SurrogateScorer(taught_surrogate, denoiser)
-    row = tuple(tokenizer.encode(["the old boat sings"])[0])
-    target = kit.OrderedBag().encode(["a red boat sleeps"])
-    target /= np.linalg.norm(target)
-    likely = np.array([[7, 9]] * len(row))
-    (slope,) = scorer.slopes([row], target, [likely], [torch.tensor([7, 9, 11])])
-    assert slope is not None
-    table, ids = taught_surrogate.backbone.table, torch.tensor([row])
-    step = 1e-3 * table[7]
-    nudge = torch.zeros(1, len(row), SHAPE.hidden)
-    nudge[0, 2] = step
-    wanted = torch.from_numpy(target)
-    before = (taught_surrogate(ids, torch.zeros_like(nudge)) * wanted).sum()
-    after = (taught_surrogate(ids, nudge) * wanted).sum()
-    assert slope.of_likely[2, 0] == pytest.approx(float(after - before) / 1e-3, abs=2e-3)
-
-
-def test_beside_an_encoder_without_a_gradient_its_own_serves_and_is_no_call(
-    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, taught_surrogate: Surrogate
-) -> None:
-    from unmask.search.loop import Search
-
-    encoder = kit.OrderedBag()
-    scorer, screen = EncoderScorer(encoder, tokenizer, denoiser), SurrogateScorer(taught_surrogate, denoiser)
-    running = Search(denoiser, scorer, SearchOptions(budget=200, drafts=4), DECODE, screen=screen)
-    running.join(torch.from_numpy(kit.OrderedBag().encode(kit.sentences(2))), [0, 1])
-    running.advance()
-    grounds = [ground for target in running.targets for ground in target.grounds.values()]
-    assert grounds and all(ground.slope is not None for ground in grounds)
-    assert sum(target.calls for target in running.targets) == encoder.queries
-
-
 def test_with_a_screen_a_row_comes_out_the_same_alone_and_in_any_company(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, taught_surrogate: Surrogate
 ) -> None:

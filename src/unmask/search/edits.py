@@ -7,32 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from unmask.search.blanks import Filling
-from unmask.search.ground import COSINE_PER_NAT, Ground
+from unmask.search.ground import Ground
 from unmask.search.hypotheses import Edit, Hypothesis, Row
 from unmask.search.moves import block_moves, neighbour_swaps
 
 # Combinations grow from so many edits of one text, to so many at a time.
 BEGUN_WITH, MOST_TOGETHER = 12, 4
-# What the slope names and the denoiser does not is this much less likely than the least of what the denoiser names.
-UNNAMED = 1.0
 
 
 def substitutions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
-    tokens, slope, found = ground.tokens, ground.slope, []
+    tokens, found = ground.tokens, []
     for place, filling in enumerate(ground.substitutions):
-        likely = filling.log_probabilities[0].tolist()
-        gains = [0.0] * len(likely) if slope is None else slope.of_likely[place].tolist()
-        options = dict(zip(filling.tokens[0].tolist(), zip(gains, likely, strict=True), strict=True))
-        if slope is not None:
-            named = zip(slope.best_tokens[place].tolist(), slope.best_gains[place].tolist(), strict=True)
-            for token, gain in named:
-                options.setdefault(token, (gain, min(likely) - UNNAMED))
-        options.pop(tokens[place], None)
-        here = 0.0 if slope is None else float(slope.of_own[place, place])
-        for token, (gain, sure) in options.items():
-            found.append((gain - here, sure - float(ground.present[place]), place, token))
-    for gain, change, place, token in sorted(found, key=lambda item: -(item[0] + COSINE_PER_NAT * item[1])):
-        yield ground.edit((*tokens[:place], token, *tokens[place + 1 :]), "substitution", gain, change)
+        pairs = zip(filling.tokens[0].tolist(), filling.log_probabilities[0].tolist(), strict=True)
+        present = float(ground.present[place])
+        found += [(sure - present, place, token) for token, sure in pairs if token != tokens[place]]
+    for change, place, token in sorted(found, key=lambda item: -item[0]):
+        yield ground.edit((*tokens[:place], token, *tokens[place + 1 :]), "substitution", change)
 
 
 def insertions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
@@ -41,7 +31,7 @@ def insertions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
         pairs = zip(filling.tokens[0].tolist(), filling.log_probabilities[0].tolist(), strict=True)
         found += [(sure - mean, place, token) for token, sure in pairs]
     for change, place, token in sorted(found, key=lambda item: -item[0]):
-        yield ground.edit((*ground.tokens[:place], token, *ground.tokens[place:]), "insertion", 0.0, change)
+        yield ground.edit((*ground.tokens[:place], token, *ground.tokens[place:]), "insertion", change)
 
 
 def recalls(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
@@ -56,7 +46,7 @@ def recalls(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
         where, which = divmod(number, len(wanted.words))
         start, end = (where, where + 1) if where < places else (where - places, where - places)
         edited = (*tokens[:start], wanted.words[which], *tokens[end:])
-        yield ground.edit(edited, "recall", 0.0, float(changes[where, which]))
+        yield ground.edit(edited, "recall", float(changes[where, which]))
 
 
 def deletions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
@@ -68,7 +58,7 @@ def deletions(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
             change = (mean - float(present[start : start + width].mean())) / width
             found.append((change, (*tokens[:start], *tokens[start + width :])))
     for change, edited in sorted(found, key=lambda item: -item[0]):
-        yield ground.edit(edited, "deletion", 0.0, change)
+        yield ground.edit(edited, "deletion", change)
 
 
 def swaps(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
@@ -84,16 +74,14 @@ def _reordered(ground: Ground, orders: np.ndarray, kind: str) -> Iterator[Edit]:
     if not len(orders):
         return
     places = np.arange(len(ground.tokens))
-    own = np.zeros_like(ground.likelihoods) if ground.slope is None else ground.slope.of_own
-    gains = own[places, orders].sum(axis=1) - np.diagonal(own).sum()  # (edits,)
     # As if each place stood alone, which is too harsh on what moves together; it only ranks.
     changes = ground.likelihoods[places, orders].sum(axis=1) - ground.present.sum()
     # A move changes many places at once: per place, or long moves would never be tried.
     changes = changes / np.maximum((orders != places).sum(axis=1), 1)
-    for number in np.argsort(-(gains + COSINE_PER_NAT * changes), kind="stable").tolist():
+    for number in np.argsort(-changes, kind="stable").tolist():
         edited = tuple(ground.tokens[place] for place in orders[number])
         if edited != ground.tokens:
-            yield ground.edit(edited, kind, float(gains[number]), float(changes[number]))
+            yield ground.edit(edited, kind, float(changes[number]))
 
 
 def refilled_spans(ground: Ground, stream: np.random.Generator) -> Iterator[Edit]:
@@ -103,7 +91,7 @@ def refilled_spans(ground: Ground, stream: np.random.Generator) -> Iterator[Edit
         for picks in (np.zeros(end - start, dtype=int), _draw(filling, stream)):
             chosen = filling.tokens[np.arange(end - start), picks].tolist()
             likely = float(filling.log_probabilities[np.arange(end - start), picks].sum())
-            found.append(ground.edit((*tokens[:start], *chosen, *tokens[end:]), "span", 0.0, likely - present))
+            found.append(ground.edit((*tokens[:start], *chosen, *tokens[end:]), "span", likely - present))
     yield from sorted(found, key=lambda edit: -edit.gain)
 
 

@@ -15,16 +15,6 @@ COSINE_PER_NAT = 0.004
 
 
 @dataclass(frozen=True)
-class Slope:
-    """What tokens would add to a text's cosine with its target, to first order."""
-
-    best_tokens: np.ndarray  # (places, best)
-    best_gains: np.ndarray  # (places, best)
-    of_likely: np.ndarray  # (places, kept); of the denoiser's alternatives
-    of_own: np.ndarray  # (places, places); of each of the text's own tokens at each place
-
-
-@dataclass(frozen=True)
 class Wanted:
     """Words that a text seems to lack, and where they might stand."""
 
@@ -43,7 +33,6 @@ class Ground:
     insertions: list[Filling]  # one a gap: a mask put in; empty where the text is as long as can be
     spans: list[tuple[int, int, Filling]]  # (start, end, what the denoiser would put there)
     wanted: Wanted | None = None
-    slope: Slope | None = None
 
     @property
     def tokens(self) -> Row:
@@ -54,18 +43,10 @@ class Ground:
         """Log probability of each token that stands there, given all the others; (places,)."""
         return np.diagonal(self.likelihoods)
 
-    @property
-    def likely_tokens(self) -> np.ndarray:
-        """The denoiser's alternatives; (places, kept)."""
-        return np.concatenate([filling.tokens for filling in self.substitutions])
-
-    def with_slope(self, slope: Slope | None) -> Ground:
-        return replace(self, slope=slope)
-
-    def edit(self, tokens: Row, kind: str, gain: float, change: float) -> Edit:
-        """`gain` in cosine, `change` in nats."""
+    def edit(self, tokens: Row, kind: str, change: float) -> Edit:
+        """`change` in nats."""
         likelihood = self.hypothesis.likelihood + change / max(len(tokens), 1)
-        return Edit(tokens, kind, gain + COSINE_PER_NAT * change, likelihood, self.tokens, self.hypothesis.family)
+        return Edit(tokens, kind, COSINE_PER_NAT * change, likelihood, self.tokens, self.hypothesis.family)
 
 
 def blanks_of(condition: int, tokens: Row, mask_id: int, longest: int, wanted: Row = ()) -> list[Blank]:

@@ -58,9 +58,8 @@ class Search:
         self.likelihood_weight = usual if options.likelihood_weight is None else options.likelihood_weight
         # Without n-grams how likely an edit is is a guess.
         of_edits = 0.0 if self.fluency is None else self.likelihood_weight
-        self.surrogate = None if "screen" in options.without else screen
-        self.screen = None if self.surrogate is None else Screen(
-            self.surrogate, self._read, of_edits, denoiser.length, "combination" not in options.without
+        self.screen = None if screen is None or "screen" in options.without else Screen(
+            screen, self._read, of_edits, denoiser.length, "combination" not in options.without
         )  # fmt: skip
         self.writer = Writer(denoiser, options, decode_options, schedule, dtype)
         self.targets: list[Target] = []
@@ -209,7 +208,7 @@ class Search:
     def _settle(self, targets: list[Target]) -> None:
         """Read the texts of beams that will not be edited any more, where the denoiser has a say in the answer."""
         if not self.scorer.is_encoder:
-            self._grounds([target for target in targets if target.beam], with_slopes=False)
+            self._grounds([target for target in targets if target.beam])
 
     def _begin_anew(self, stuck: list[Target]) -> None:
         """Other drafts for those that get no further; the best text so far is kept, but no longer edited."""
@@ -221,18 +220,15 @@ class Search:
             target.forget()
         self._begin([target for target in stuck if not target.is_done])
 
-    def _grounds(self, active: list[Target], with_slopes: bool = True) -> list[list[Ground]]:
+    def _grounds(self, active: list[Target]) -> list[list[Ground]]:
         """Read the texts that are new in the beams: all blanks of all of them in the same passes."""
         unread = [(target, text) for target in active for text in target.beam if text.tokens not in target.grounds]
         if unread:
             with self._precision():
-                grounds, vocabularies = read_blanks(
+                grounds = read_blanks(
                     self.denoiser, unread, self.options.alternatives, self.fluency is None, self.options.without
                 )
-            targets = [target for target, _ in unread]
-            if with_slopes:
-                grounds = self._with_slopes(targets, grounds, vocabularies)
-            for target, ground in zip(targets, grounds, strict=True):
+            for (target, _), ground in zip(unread, grounds, strict=True):
                 target.grounds[ground.tokens] = ground
         for target in active:
             target.grounds = {hypothesis.tokens: target.grounds[hypothesis.tokens] for hypothesis in target.beam}
@@ -240,25 +236,6 @@ class Search:
             if not self.scorer.is_encoder:
                 target.prefer(target.beam, self.likelihood_weight)
         return [list(target.grounds.values()) for target in active]
-
-    def _with_slopes(self, targets: list[Target], grounds: list[Ground], vocabularies: torch.Tensor) -> list[Ground]:
-        """With what tokens would add to each text's cosine, by the scorer's word, or by the screen's for nothing."""
-        cost = self.scorer.calls_of_slope
-        reader = self.scorer if cost else self.surrogate
-        if reader is None or reader.failure is not None or "slope" in self.options.without:
-            return grounds
-        chosen = []
-        for number, target in enumerate(targets):
-            if cost < self._room(target):
-                target.calls += cost
-                chosen.append(number)
-        if not chosen:
-            return grounds
-        rows, likely = [grounds[n].tokens for n in chosen], [grounds[n].likely_tokens for n in chosen]
-        wanted = np.stack([targets[n].vector for n in chosen])
-        slopes = reader.slopes(rows, wanted, likely, [vocabularies[n] for n in chosen])
-        of_number = dict(zip(chosen, slopes, strict=True))
-        return [ground.with_slope(of_number.get(number)) for number, ground in enumerate(grounds)]
 
     def _read(self, targets: Sequence[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
         """The same edits with what is known of their length, and what the fluency model says, where there is one."""

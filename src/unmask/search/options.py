@@ -9,9 +9,9 @@ from unmask.decoding.options import require
 EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "order", "span", "crossing", "combination")
 FEEDBACK, AIM = "feedback", "aim"
 # What else can be left out: drafts that make up for what those before were off by, blanks that are read from a vector
-# moved away from the text's own, a local encoder's gradient, a surrogate's choice among many edits, how likely the
-# n-grams of the training texts make a text, and beside them how likely the length head makes its length.
-KINDS = (*EDITS, FEEDBACK, AIM, "slope", "screen", "fluency", "length")
+# moved away from the text's own, a surrogate's choice among many edits, how likely the n-grams of the training texts
+# make a text, and beside them how likely the length head makes its length.
+KINDS = (*EDITS, FEEDBACK, AIM, "screen", "fluency", "length")
 
 
 ENCODER, SURROGATE = "encoder", "surrogate"

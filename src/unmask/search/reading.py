@@ -27,8 +27,8 @@ def conditioned(denoiser: Denoiser, vectors: Sequence[np.ndarray]) -> Condition:
 def read_blanks(
     denoiser: Denoiser, texts: Sequence[tuple[Target, Hypothesis]], kept: int, is_judge: bool,
     without: Collection[str] = (),
-) -> tuple[list[Ground], torch.Tensor]:  # fmt: skip
-    """All blanks of all texts in the same passes; and the tokens (texts, vocabulary) that each may be made of.
+) -> list[Ground]:  # fmt: skip
+    """All blanks of all texts in the same passes.
 
     kept: tokens named at each blank; is_judge: whether the denoiser also says how likely each text is; without: what is
     left out.
@@ -57,4 +57,4 @@ def read_blanks(
         target.passes += len(blanks)
         of_blanks = [next(fillings) for _ in blanks]
         found.append(ground_of(text, of_blanks, denoiser.length, is_judge, words))
-    return found, vocabularies
+    return found

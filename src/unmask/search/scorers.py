@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from unmask.encoders.slopes import CALLS_PER_TEXT, read_gradient
 from unmask.errors import BudgetExhausted, EncoderError
 from unmask.metrics.vectors import unit
-from unmask.search.ground import Slope
 from unmask.search.hypotheses import Row, by_length
 
 if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
     from unmask.encoders.answers import Answers
     from unmask.encoders.base import Encoder
-    from unmask.encoders.slopes import EncoderSlopes, TextSlope
     from unmask.search.surrogate import Surrogate
     from unmask.text.tokens import TextTokenizer
 
@@ -29,7 +26,6 @@ log = logging.getLogger(__name__)
 LEAST_NOISE = 1e-4
 # A text's own noise is known from two answers; others may be a few times as far apart.
 NOISE_MARGIN = 4.0
-BEST_BY_SLOPE = 8
 TEXTS_AT_ONCE = 256
 QUICKLY, EXACTLY = "quickly", "exactly"
 # Texts refused one after the other, each asked alone and twice, before it is found out whether the encoder is gone.
@@ -47,10 +43,6 @@ class Scorer(Protocol):
     def is_encoder(self) -> bool:
         """Whether its vectors are the encoder's own, so that each is a call, and a text can be verified."""
 
-    @property
-    def calls_of_slope(self) -> int:
-        """Encoder calls that one text's slope costs; 0 where there is none to be had."""
-
     failure: str | None  # why it answers no more
     likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
     fluency_weight: float  # of a fluency model's opinion, where there is one
@@ -61,12 +53,6 @@ class Scorer(Protocol):
 
     def exact_vectors(self, rows: Sequence[Row]) -> Vectors:
         """The same as exactly as can be, for texts that seem to be the one that is looked for."""
-
-    def slopes(
-        self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor]
-    ) -> list[Slope | None]:
-        """What tokens would add to each text's cosine with its target: `likely` (places, kept), and the best of
-        those that are `named`, (named,)."""
 
 
 class EncoderScorer:
@@ -89,11 +75,6 @@ class EncoderScorer:
         self.failure: str | None = None
         self._known: str | None = None  # a text that had an answer
         self._refused = 0  # texts that had none since then
-        self._slopes = self._find_slopes()
-
-    @property
-    def calls_of_slope(self) -> int:
-        return CALLS_PER_TEXT if self._slopes is not None else 0
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
         texts, (found, sent) = self.tokenizer.decode_all(rows), self._nothing(len(rows))
@@ -174,38 +155,16 @@ class EncoderScorer:
         self.failure = str(error)
         log.warning("the encoder answers no more, so the search ends with what it has: %s", error)
 
-    def slopes(
-        self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor]
-    ) -> list[Slope | None]:
-        if self._slopes is None:
-            return [None] * len(rows)
-        return slopes_in(
-            self._by_length_read(self.tokenizer.decode_all(rows)), rows, targets, likely, named, self._read_slopes
-        )
-
-    def _read_slopes(
-        self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray], named: list[torch.Tensor]
-    ) -> Sequence[TextSlope | None]:
-        assert self._slopes is not None
-        return self._slopes(rows, self.tokenizer.decode_all(rows), targets, asked, named, BEST_BY_SLOPE)
-
-    def _find_slopes(self) -> EncoderSlopes | None:
-        from unmask.encoders.slopes import slopes_of
-
-        return slopes_of(self.encoder, self.tokenizer.vocabulary)
-
 
 class SurrogateScorer:
     """A surrogate in the encoder's place: nothing it says costs a call, and nothing it says is proof."""
 
     is_encoder = False
     likelihood_weight, fluency_weight, length_weight = 0.15, 0.5, 0.5
-    calls_of_slope = CALLS_PER_TEXT
     failure: str | None = None
 
     def __init__(self, surrogate: Surrogate, denoiser: Denoiser, dtype: torch.dtype = torch.float32) -> None:
         self.surrogate, self.device = surrogate.to(denoiser.device, dtype), denoiser.device
-        self._table = surrogate.backbone.table.detach()  # (vocabulary, hidden)
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
         found = np.zeros((len(rows), self.surrogate.dimension), dtype=np.float32)
@@ -219,53 +178,6 @@ class SurrogateScorer:
 
     def exact_vectors(self, rows: Sequence[Row]) -> Vectors:
         return self.vectors(rows)
-
-    def slopes(
-        self, rows: Sequence[Row], targets: np.ndarray, likely: Sequence[np.ndarray], named: Sequence[torch.Tensor]
-    ) -> list[Slope | None]:
-        return slopes_in(by_length(rows), rows, targets, likely, named, self._read_slopes)
-
-    def _read_slopes(
-        self, rows: list[Row], targets: np.ndarray, asked: list[np.ndarray], named: list[torch.Tensor]
-    ) -> Sequence[TextSlope | None]:
-        found: list[TextSlope | None] = []
-        for start in range(0, len(rows), TEXTS_AT_ONCE):
-            ids = torch.tensor(rows[start : start + TEXTS_AT_ONCE], device=self.device)
-            wanted = torch.from_numpy(targets[start : start + TEXTS_AT_ONCE]).to(self.device)
-            nudge = self._table.new_zeros((*ids.shape, self.surrogate.shape.hidden), requires_grad=True)
-            with torch.enable_grad():
-                (gradient,) = torch.autograd.grad((self.surrogate(ids, nudge) * wanted).sum(), nudge)
-            found += [
-                read_gradient(of_row, self._table, named[start + place], asked[start + place], BEST_BY_SLOPE)
-                for place, of_row in enumerate(gradient)
-            ]
-        return found
-
-
-Reading = Callable[[list[Row], np.ndarray, list[np.ndarray], list[torch.Tensor]], Sequence["TextSlope | None"]]
-
-
-def slopes_in(
-    groups: list[list[int]],
-    rows: Sequence[Row],
-    targets: np.ndarray,
-    likely: Sequence[np.ndarray],
-    named: Sequence[torch.Tensor],
-    read: Reading,
-) -> list[Slope | None]:
-    """Slopes of texts, those of a group together, asked of the likely tokens and of the text's own."""
-    found: list[Slope | None] = [None] * len(rows)
-    for numbers in groups:
-        chosen = [rows[number] for number in numbers]
-        own = [np.tile(np.array(row), (len(row), 1)) for row in chosen]
-        asked = [np.concatenate([likely[n], of_own], axis=1) for n, of_own in zip(numbers, own, strict=True)]
-        answers = read(chosen, targets[numbers], asked, [named[number] for number in numbers])
-        for number, slope in zip(numbers, answers, strict=True):
-            if slope is not None:
-                kept = likely[number].shape[1]
-                parts = slope.of_asked[:, :kept], slope.of_asked[:, kept:]
-                found[number] = Slope(slope.best_tokens, slope.best_gains, *parts)
-    return found
 
 
 def forbidden_tokens(denoiser: Denoiser) -> torch.Tensor:

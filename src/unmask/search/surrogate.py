@@ -65,18 +65,18 @@ class Surrogate(nn.Module):
         scale = self.backbone.tokens.weight.std() / rows.std()
         self.backbone.tokens.weight[:, : rows.shape[1]] = rows * scale
 
-    def opinions(self, ids: torch.Tensor, nudge: torch.Tensor | None = None) -> torch.Tensor:
-        """(batch, opinions, dimension) for ids (batch, length); `nudge` is added to their rows, for its gradient."""
+    def opinions(self, ids: torch.Tensor) -> torch.Tensor:
+        """(batch, opinions, dimension) for ids (batch, length)."""
         seen = ids != self.pad_id  # (batch, length)
-        states = self.backbone.head(self.backbone(ids, None, None, seen, nudge))  # (batch, length, hidden)
+        states = self.backbone.head(self.backbone(ids, None, None, seen))  # (batch, length, hidden)
         wide = nn.functional.gelu(self.widen(states)) * seen[..., None]  # (batch, length, spread)
         mean = wide.sum(dim=1) / seen.sum(dim=1, keepdim=True)  # (batch, spread)
         vectors = self.leave(mean).unflatten(1, (self.shape.opinions, self.dimension))
         return nn.functional.normalize(vectors.float(), dim=-1)
 
-    def forward(self, ids: torch.Tensor, nudge: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """The mean opinion, as short as they are divided; (batch, dimension)."""
-        return self.opinions(ids, nudge).mean(dim=1)
+        return self.opinions(ids).mean(dim=1)
 
 
 def save_surrogate(
