@@ -15,6 +15,8 @@ from unmask.errors import CheckpointError
 from unmask.files import read_json, write_json
 from unmask.metrics.text import token_f1
 from unmask.search import SearchOptions, search
+from unmask.search.consensus import likeliest
+from unmask.search.hypotheses import Hypothesis, Target
 from unmask.search.scorers import EncoderScorer, SurrogateScorer
 from unmask.search.surrogate import (
     FINISHED,
@@ -165,13 +167,22 @@ def test_what_does_not_fit_is_refused(kit: ModuleType, tokenizer: TextTokenizer,
         load_surrogate(tmp_path, tokenizer, kit.DIMENSION, kit.LENGTH)
 
 
-def test_the_best_of_drafts_is_chosen_and_the_last_round_counts(
-    kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser, taught_surrogate: Surrogate
-) -> None:
+def test_what_the_best_agree_on_is_chosen_and_the_last_round_counts(
+    kit: ModuleType, tokenizer: TextTokenizer, taught: Denoiser, taught_surrogate: Surrogate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     from unmask.search.loop import Search
     from unmask.search.options import EDITS
 
     vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(8)))
+    held: dict[int, list[Hypothesis]] = {}
+
+    def agree(target: Target, weight: float) -> None:
+        held[target.number] = list(target.held.values())
+        decided(target, weight)
+
+    decided = Target.agree
+    monkeypatch.setattr(Target, "agree", agree)
     for without, budget in ((EDITS, 98), ((), 16), ((), 60)):
         options = SearchOptions(scorer="surrogate", budget=budget, without=without, restarts=20)
         running = Search(taught, SurrogateScorer(taught_surrogate, taught), options, DECODE)
@@ -181,4 +192,7 @@ def test_the_best_of_drafts_is_chosen_and_the_last_round_counts(
         weight = running.likelihood_weight
         for target in running.targets:
             assert target.best is not None and np.isfinite(target.best.cosine)
-            assert all(text.value(weight) <= target.best.value(weight) for text in target.beam)
+            texts = held[target.number]
+            assert {text.tokens for text in target.beam} <= {text.tokens for text in texts}
+            best = likeliest([text.tokens for text in texts], np.array([text.value(weight) for text in texts]))
+            assert target.best == texts[best] and target.best.tokens in target.grounds

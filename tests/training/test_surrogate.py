@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from unmask.attacks.inverter import Inverter
 from unmask.cli.main import app
 from unmask.errors import CheckpointError, InterruptedRun, PairsError
-from unmask.files import read_json
+from unmask.files import read_json, write_json
 from unmask.search import SearchOptions
 from unmask.search.surrogate import FOLDER, MANIFEST, SurrogateShape
 from unmask.training.loop import train
@@ -61,6 +61,29 @@ def test_stopped_and_resumed_is_as_if_never_stopped(model: Path, pairs: Path, tm
     first, second = weights(whole), weights(parts)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_lens_is_fitted_at_the_end_and_what_lacks_one_is_given_it(model: Path, pairs: Path, tmp_path: Path) -> None:
+    import shutil
+
+    out, events = train_surrogate(model, pairs, tmp_path / "a", CHOICES), list[str]()
+    manifest = read_json(out / MANIFEST)
+    kept = out / manifest["lens"]["file"]
+    fitted = kept.read_bytes()
+    shutil.rmtree(out / "state")
+    kept.unlink()
+    write_json(out / MANIFEST, {name: value for name, value in manifest.items() if name != "lens"})
+    for expected in (["lens"], []):
+        events.clear()
+        train_surrogate(model, pairs, out, CHOICES, resume=True, on_event=lambda event: events.append(event["event"]))
+        assert events == expected
+        assert read_json(out / MANIFEST)["fluency"] == manifest["fluency"]
+        assert read_json(out / MANIFEST)["weights"] == manifest["weights"]
+        again = out / read_json(out / MANIFEST)["lens"]["file"]
+        assert len(again.read_bytes()) == len(fitted), "its weights are bytes now, so the two are not quite the same"
+    write_json(out / MANIFEST, manifest | {"progress": {"finished": False}})
+    with pytest.raises(CheckpointError, match="has not come to its end"):
+        train_surrogate(model, pairs, out, CHOICES, resume=True)
 
 
 def test_a_signal_saves(model: Path, pairs: Path, tmp_path: Path) -> None:

@@ -50,8 +50,9 @@ class Judges:
         return EncoderScorer(encoder, self._checkpoint.tokenizer, self._checkpoint.denoiser, kept)
 
     def _surrogate_scorer(self, name: str, answers: str | None) -> Scorer:
+        from unmask.search.lens import load_lens
         from unmask.search.scorers import SurrogateScorer
-        from unmask.search.surrogate import load_surrogate
+        from unmask.search.surrogate import load_surrogate, surrogate_manifest
 
         folder, denoiser = self.surrogate_of(name) or Path(name), self._checkpoint.denoiser
         if name != SURROGATE and not folder.is_dir():
@@ -60,7 +61,7 @@ class Judges:
             raise UnknownName(f"no scorer '{name}'{hint} use encoder, surrogate, or the folder of a surrogate")
         fingerprint = self._checkpoint.manifest["encoder"].get("fingerprint")
         surrogate = load_surrogate(folder, self._checkpoint.tokenizer, denoiser.dimension, denoiser.length, fingerprint)
-        return SurrogateScorer(surrogate, denoiser, self._dtype)
+        return SurrogateScorer(surrogate, denoiser, self._dtype, load_lens(folder, surrogate_manifest(folder) or {}))
 
     def surrogate_of(self, scorer: str) -> Path | None:
         """The folder of the surrogate that has a say in a search, as its scorer or beside the encoder as its screen."""

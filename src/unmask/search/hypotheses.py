@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unmask.search.consensus import HEARD, likeliest
 from unmask.search.foresight import Foresight
 from unmask.search.orders import Orders
 
 if TYPE_CHECKING:
     from unmask.search.ground import Ground
+    from unmask.search.lens import Lens
 
 Row = tuple[int, ...]
 
@@ -94,8 +96,10 @@ class Target:
     stream: np.random.Generator
     size: float  # length of the vector as it was given, which is how the denoiser knows vectors
     log_lengths: np.ndarray  # (longest + 1,) nats
+    lens: Lens | None = None  # how texts' vectors are compared with it, where they are a surrogate's
     beam: list[Hypothesis] = field(default_factory=list)
     best: Hypothesis | None = None
+    held: dict[Row, Hypothesis] = field(default_factory=dict)  # of which one is the answer in the end, if there are any
     seen: set[Row] = field(default_factory=set)
     checked: Row | None = None  # the text that was last embedded exactly
     vectors: dict[Row, np.ndarray] = field(default_factory=dict)  # of the texts in the beam and of their children
@@ -108,6 +112,7 @@ class Target:
     foresight: Foresight = field(default_factory=Foresight)
     orders: Orders = field(default_factory=Orders)
     drafted: dict[Row, np.ndarray] = field(default_factory=dict)  # vectors of the drafts
+    goal: np.ndarray = field(init=False)  # what texts' vectors are compared with; the vector itself, or by the lens
     aim: np.ndarray = field(init=False)  # the vector that the next draft is written of
     tried: Counter[str] = field(default_factory=Counter)
     helped: Counter[str] = field(default_factory=Counter)
@@ -125,6 +130,11 @@ class Target:
 
     def __post_init__(self) -> None:
         self.aim = self.vector
+        self.goal = self.vector if self.lens is None else self.lens.of_vectors(self.vector)
+
+    def compared(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors (texts, dimension) of the scorer, made so that their products with the goal are cosines."""
+        return vectors if self.lens is None else self.lens.of_texts(vectors)
 
     def listen(self, vector: np.ndarray) -> None:
         """Aim the next draft as far to the other side as the last one, whose vector this is, was off."""
@@ -166,7 +176,7 @@ class Target:
         how sure it is."""
         answer = None if self.best is None else self.best.tokens
         self.grounds = {tokens: ground for tokens, ground in self.grounds.items() if tokens == answer}
-        self.seen = set()
+        self.seen, self.held = set(), {}
         self.vectors, self.drafted, self.read, self.told, self.waiting = {}, {}, {}, {}, {}
         self.children, self.shelves = {}, {}
         self.foresight, self.orders = Foresight(), Orders()
@@ -176,6 +186,20 @@ class Target:
         for hypothesis in found:
             if not hypothesis.value(weight) <= self.worth(weight):
                 self.best = hypothesis
+
+    def hold(self, found: Iterable[Hypothesis], weight: float) -> None:
+        """Remember the best texts, of which one will be the answer."""
+        self.held |= {hypothesis.tokens: hypothesis for hypothesis in found}
+        if len(self.held) > 2 * HEARD:
+            best = sorted(self.held.values(), key=lambda hypothesis: -hypothesis.value(weight))[:HEARD]
+            self.held = {hypothesis.tokens: hypothesis for hypothesis in best}
+
+    def agree(self, weight: float) -> None:
+        """Answer with what the best texts agree on most, where such were held."""
+        if self.held:
+            texts = list(self.held.values())
+            values = np.array([hypothesis.value(weight) for hypothesis in texts])
+            self.best = texts[likeliest(list(self.held), values)]
 
 
 def _diverse(order: list[Hypothesis], width: int) -> list[Hypothesis]:

@@ -80,8 +80,16 @@ class Search:
             log_lengths = self._log_lengths(vectors, condition)
         sizes = np.linalg.norm(given_vectors, axis=1).tolist()
         new = [
-            Target(len(self.targets) + place, key, vector, stream_for(decode_seed, 7, key), *of_row)
-            for place, (vector, key, *of_row) in enumerate(
+            Target(
+                len(self.targets) + place,
+                key,
+                vector,
+                stream_for(decode_seed, 7, key),
+                size,
+                of_lengths,
+                self.scorer.lens,
+            )
+            for place, (vector, key, size, of_lengths) in enumerate(
                 zip(unit(given_vectors), row_keys, sizes, log_lengths, strict=True)
             )
         ]
@@ -90,7 +98,7 @@ class Search:
         self.condition = condition if whole is None else Condition.concatenate([whole, condition])
         given = {} if beginnings is None else {t.number: (row,) for t, row in zip(new, beginnings, strict=True)}
         self._begin(new, given)
-        _let_go(new)
+        self._let_go(new)
 
     def _log_lengths(self, vectors: torch.Tensor, condition: Condition) -> np.ndarray:
         """How likely each length is, in nats; (vectors, longest + 1), zeros where the network has no head for that."""
@@ -166,7 +174,7 @@ class Search:
         else:
             self._write_again([target for target in active if target.written is not None])
             self._edit([target for target in ready if not target.is_done])
-        _let_go(active)
+        self._let_go(active)
 
     def _edit(self, active: list[Target]) -> None:
         """Edits of the best texts of each, made, chosen from, and compared."""
@@ -223,19 +231,24 @@ class Search:
     def _grounds(self, active: list[Target]) -> list[list[Ground]]:
         """Read the texts that are new in the beams: all blanks of all of them in the same passes."""
         unread = [(target, text) for target in active for text in target.beam if text.tokens not in target.grounds]
-        if unread:
-            with self._precision():
-                grounds = read_blanks(
-                    self.denoiser, unread, self.options.alternatives, self.fluency is None, self.options.without
-                )
-            for (target, _), ground in zip(unread, grounds, strict=True):
-                target.grounds[ground.tokens] = ground
+        self._read_blanks(unread)
         for target in active:
             target.grounds = {hypothesis.tokens: target.grounds[hypothesis.tokens] for hypothesis in target.beam}
             target.beam = [ground.hypothesis for ground in target.grounds.values()]
             if not self.scorer.is_encoder:
                 target.prefer(target.beam, self.likelihood_weight)
+                target.hold(target.beam, self.likelihood_weight)
         return [list(target.grounds.values()) for target in active]
+
+    def _read_blanks(self, unread: list[tuple[Target, Hypothesis]]) -> None:
+        if not unread:
+            return
+        with self._precision():
+            grounds = read_blanks(
+                self.denoiser, unread, self.options.alternatives, self.fluency is None, self.options.without
+            )
+        for (target, _), ground in zip(unread, grounds, strict=True):
+            target.grounds[ground.tokens] = ground
 
     def _read(self, targets: Sequence[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
         """The same edits with what is known of their length, and what the fluency model says, where there is one."""
@@ -297,7 +310,7 @@ class Search:
         if drafted:
             target.drafted |= drafted
             target.listen(np.mean(list(drafted.values()), axis=0))
-        found, cosines = [], (values @ target.vector).tolist()
+        found, cosines = [], (target.compared(values) @ target.goal).tolist()
         for edit, cosine, value in zip(edits, cosines, values, strict=True):
             target.tried[edit.kind] += 1
             of_edit = edit.likelihood, edit.kind, edit.parent, edit.family, edit.of_length
@@ -314,13 +327,19 @@ class Search:
             target.prefer(target.beam + found, None)
             if "order" not in self.options.without:
                 target.orders.learn([text.tokens for text in found], values)
+        elif self.fluency is not None:  # else how likely they are is a guess
+            target.hold(found, self.likelihood_weight)
         target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
 
-
-def _let_go(targets: list[Target]) -> None:
-    for target in targets:
-        if target.is_done:
+    def _let_go(self, targets: list[Target]) -> None:
+        """Of those that are done keep the answers: where a surrogate compares, what its best texts agree on most."""
+        done = [target for target in targets if target.is_done]
+        for target in done:
+            target.agree(self.likelihood_weight)
+        answers = [(target, target.best) for target in done if target.held and target.best is not None]
+        self._read_blanks([(target, answer) for target, answer in answers if answer.tokens not in target.grounds])
+        for target in done:
             target.rest()

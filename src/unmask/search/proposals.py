@@ -84,4 +84,4 @@ def _combined(target: Target, parent: Hypothesis) -> list[Edit]:
     if len(children) < 2:
         return []
     vectors = np.stack([target.vectors[known.tokens] for known in (parent, *children)])
-    return combined(parent, children, vectors, target.vector)
+    return combined(parent, children, target.compared(vectors), target.goal)

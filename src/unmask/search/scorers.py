@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
     from unmask.encoders.answers import Answers
     from unmask.encoders.base import Encoder
+    from unmask.search.lens import Lens
     from unmask.search.surrogate import Surrogate
     from unmask.text.tokens import TextTokenizer
 
@@ -27,6 +28,8 @@ LEAST_NOISE = 1e-4
 # A text's own noise is known from two answers; others may be a few times as far apart.
 NOISE_MARGIN = 4.0
 TEXTS_AT_ONCE = 256
+# Of a surrogate's likelihood, fluency and length where there is a lens: a text's cosine by that is farther from 1.
+WEIGHTS_BY_LENS = 0.03, 0.1, 0.1
 QUICKLY, EXACTLY = "quickly", "exactly"
 # Texts refused one after the other, each asked alone and twice, before it is found out whether the encoder is gone.
 MOST_REFUSED = 3
@@ -47,6 +50,7 @@ class Scorer(Protocol):
     likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
     fluency_weight: float  # of a fluency model's opinion, where there is one
     length_weight: float  # of how likely the text's length is
+    lens: Lens | None  # how its vectors are compared with those that are searched for; None: by their cosine
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
         """Of texts, as fast as can be."""
@@ -60,6 +64,7 @@ class EncoderScorer:
 
     is_encoder = True
     likelihood_weight, fluency_weight, length_weight = 0.05, 0.1, 0.15
+    lens: Lens | None = None
 
     def __init__(
         self, encoder: Encoder, tokenizer: TextTokenizer, denoiser: Denoiser, answers: Answers | None = None
@@ -163,8 +168,13 @@ class SurrogateScorer:
     likelihood_weight, fluency_weight, length_weight = 0.15, 0.5, 0.5
     failure: str | None = None
 
-    def __init__(self, surrogate: Surrogate, denoiser: Denoiser, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, surrogate: Surrogate, denoiser: Denoiser, dtype: torch.dtype = torch.float32, lens: Lens | None = None
+    ) -> None:
         self.surrogate, self.device = surrogate.to(denoiser.device, dtype), denoiser.device
+        self.lens = lens
+        if lens is not None:
+            self.likelihood_weight, self.fluency_weight, self.length_weight = WEIGHTS_BY_LENS
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
         found = np.zeros((len(rows), self.surrogate.dimension), dtype=np.float32)

@@ -15,6 +15,7 @@ from unmask.errors import CheckpointError
 from unmask.files import copy_file, make_folder, read_json, sha256_of_file, sha256_of_json, write_json
 from unmask.recipe import ScratchBackbone
 from unmask.search.fluency import STEM as FLUENCY
+from unmask.search.lens import STEM as LENS
 
 if TYPE_CHECKING:
     from unmask.text.tokens import TextTokenizer
@@ -86,9 +87,10 @@ def save_surrogate(
     encoder: dict[str, Any],
     progress: dict[str, Any],
     fluency: dict[str, str] | None = None,
+    lens: dict[str, str] | None = None,
     storage: str = "int8",
 ) -> None:
-    """Write it, the manifest last; `fluency` is what save_fluency said of that folder."""
+    """Write it, the manifest last; `fluency` and `lens` are what save_fluency and save_lens said of that folder."""
     folder = make_folder(folder)
     with stored_weights(folder, surrogate.state_dict(), storage) as weights:
         manifest = {
@@ -102,6 +104,7 @@ def save_surrogate(
             "encoder": encoder,
             "progress": progress,
             **({} if fluency is None else {FLUENCY: fluency}),
+            **({} if lens is None else {LENS: lens}),
         }
         write_json(folder / MANIFEST, manifest)
 
@@ -114,7 +117,8 @@ def surrogate_manifest(folder: Path) -> dict[str, Any] | None:
 
 def surrogate_hash(manifest: dict[str, Any]) -> str:
     """Of everything in its folder that a search listens to."""
-    return sha256_of_json([manifest["weights"]["sha256"], manifest.get(FLUENCY, {}).get("sha256")])
+    parts = [manifest["weights"]["sha256"], *(manifest.get(part, {}).get("sha256") for part in (FLUENCY, LENS))]
+    return sha256_of_json(parts)
 
 
 def finished_surrogate(folder: Path) -> Path | None:
@@ -129,7 +133,7 @@ def surrogate_files(folder: Path) -> list[Path]:
     manifest = None if place is None else surrogate_manifest(place)
     if place is None or manifest is None:
         return []
-    names = [manifest[part]["file"] for part in ("weights", FLUENCY) if part in manifest]
+    names = [manifest[part]["file"] for part in ("weights", FLUENCY, LENS) if part in manifest]
     return [place / name for name in (*names, MANIFEST)]
 
 

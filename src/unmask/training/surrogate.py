@@ -13,12 +13,22 @@ import torch
 
 from unmask.denoiser.checkpoint import load_checkpoint
 from unmask.errors import CheckpointError, InterruptedRun, PairsError
-from unmask.files import make_folder, sha256_of_json
+from unmask.files import make_folder, sha256_of_json, write_json
 from unmask.metrics.ngrams import NgramModel
 from unmask.recipe import OptimizerSection
 from unmask.runtime import autocast, choose_device, choose_dtype, keep_freed_memory, stream_for
 from unmask.search.fluency import save_fluency
-from unmask.search.surrogate import FINISHED, Surrogate, SurrogateShape, save_surrogate
+from unmask.search.lens import STEM as LENS
+from unmask.search.lens import fit_lens, save_lens
+from unmask.search.surrogate import (
+    FINISHED,
+    MANIFEST,
+    Surrogate,
+    SurrogateShape,
+    load_surrogate,
+    save_surrogate,
+    surrogate_manifest,
+)
 from unmask.training.data import BatchSource, load_rows
 from unmask.training.journal import Journal
 from unmask.training.loop import only_run_in, stop_on_signals
@@ -34,6 +44,8 @@ LENGTH_POOL = 16
 AVERAGE = 0.998
 # Whose n-grams are counted; more do not fit into memory on a small machine.
 MOST_COUNTED_TEXTS = 2_000_000
+# Rows that say where it is wrong; they may be rows that it learned from, which it knows hardly better than others.
+LENS_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,7 @@ class Teaching:
     section: OptimizerSection
     progress: Progress = field(default_factory=Progress)
     fluency: dict[str, str] | None = None
+    lens: dict[str, str] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -96,6 +109,8 @@ def train_surrogate(
     out = make_folder(out)
     check_fresh(out, resume)
     with only_run_in(out):
+        if resume and not has_state(out / "state") and surrogate_manifest(out) is not None:
+            return _complete(model, pairs_folder, out, device, on_event)
         run = _prepare(model, pairs_folder, out, choices or SurrogateTraining(), device, on_event)
         if resume and has_state(out / "state"):
             run.progress = load_state(out / "state", run.surrogate, run.optimizer, run.average, run.identity)
@@ -172,8 +187,57 @@ def _advance(run: Teaching, stopped: Callable[[], bool], save_every: int) -> Non
     _save(run)
     if run.is_complete:
         run.fluency = save_fluency(run.out, _count_ngrams(run))
+        with run.average.in_use():
+            run.lens = _save_lens(run.out, run.surrogate, run.pairs, run.device, run.dtype, run.journal)
         _save(run)
     run.journal.write(event="end" if run.is_complete else "stop", **asdict(progress))
+
+
+def _complete(
+    model: str | Path, pairs_folder: Path | str, out: Path, device_name: str,
+    on_event: Callable[[dict[str, Any]], None] | None,
+) -> Path:  # fmt: skip
+    """Give a surrogate that was trained elsewhere, or before there were any, the lens that it lacks."""
+    from unmask.pairs.dataset import PairsDataset
+
+    held, pairs, manifest = load_checkpoint(model), PairsDataset.open(pairs_folder), surrogate_manifest(out)
+    _check_pairs_fit(held, pairs)
+    denoiser, fingerprint = held.denoiser, held.manifest["encoder"].get("fingerprint")
+    surrogate = load_surrogate(out, held.tokenizer, denoiser.dimension, denoiser.length, fingerprint)
+    assert manifest is not None
+    if not manifest["progress"].get(FINISHED):
+        raise CheckpointError(
+            f"the training of the surrogate in {out} has not come to its end and its state is missing; train it again "
+            "into another folder"
+        )
+    if LENS not in manifest:
+        device = choose_device(device_name)
+        journal = Journal(out / "log.jsonl", on_event)
+        lens = _save_lens(out, surrogate.to(device), pairs, device, choose_dtype("auto", device), journal)
+        write_json(out / MANIFEST, manifest | ({} if lens is None else {LENS: lens}))
+    return out
+
+
+def _save_lens(
+    out: Path, surrogate: Surrogate, pairs: PairsDataset, device: torch.device, dtype: torch.dtype, journal: Journal
+) -> dict[str, str] | None:
+    """What its vectors are worth in which direction; None where there are too few rows to tell."""
+    count = pairs.count("train")
+    rows = np.linspace(0, count - 1, min(count, LENS_ROWS)).astype(np.int64)
+    read, told = _read(surrogate, pairs, "train", rows, device, dtype)
+    lens = fit_lens(read.mean(dim=1).cpu().numpy(), told.cpu().numpy())
+    journal.write(event="lens", rows=len(rows), fitted=lens is not None)
+    return None if lens is None else save_lens(out, lens)
+
+
+@torch.no_grad()
+def _read(
+    surrogate: Surrogate, pairs: PairsDataset, split: str, rows: np.ndarray, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Its opinions (rows, opinions, dimension) of the texts of some pairs, and their vectors (rows, dimension)."""
+    ids, vectors = (part.to(device) for part in load_rows(pairs, split, rows))
+    with autocast(device, dtype):
+        return torch.cat([surrogate.opinions(part) for part in ids.split(256)]), vectors
 
 
 def _count_ngrams(run: Teaching) -> NgramModel:
@@ -215,20 +279,19 @@ def _save(run: Teaching) -> None:
         figures = validate(run.surrogate, run.pairs, run.device, run.dtype)
         done = {"step": progress.step, "samples": progress.samples, "seconds": progress.seconds}
         done |= {FINISHED: run.is_complete, **figures}
-        save_surrogate(run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done, run.fluency)
+        save_surrogate(
+            run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done, run.fluency, run.lens
+        )
     save_state(run.out / "state", run.surrogate, run.optimizer, run.average, progress, run.identity)
     run.journal.write(event="validation", step=progress.step, **figures)
 
 
-@torch.no_grad()
 def validate(surrogate: Surrogate, pairs: PairsDataset, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     """How near its vectors are to the encoder's, on rows it did not learn from; nothing where there are none."""
     rows = min(1024, pairs.count("validation"))
     if not rows:
         return {}
-    ids, vectors = (part.to(device) for part in load_rows(pairs, "validation", np.arange(rows)))
-    with autocast(device, dtype):
-        opinions = torch.cat([surrogate.opinions(part) for part in ids.split(256)])
+    opinions, vectors = _read(surrogate, pairs, "validation", np.arange(rows), device, dtype)
     mean = opinions.mean(dim=1)  # (rows, dimension)
     near = torch.nn.functional.cosine_similarity(mean, vectors)
     return {"cosine": float(near.mean()), "agreement": float(mean.norm(dim=1).mean())}
