@@ -17,6 +17,7 @@ from unmask.metrics.text import token_f1
 from unmask.search import SearchOptions, search
 from unmask.search.consensus import likeliest
 from unmask.search.hypotheses import Hypothesis, Target
+from unmask.search.lens import Lens, fit_lens
 from unmask.search.scorers import EncoderScorer, SurrogateScorer
 from unmask.search.surrogate import (
     FINISHED,
@@ -55,6 +56,14 @@ def taught_surrogate(kit: ModuleType, tokenizer: TextTokenizer) -> Surrogate:
     return surrogate.eval().requires_grad_(False)
 
 
+def fitted(kit: ModuleType, tokenizer: TextTokenizer, surrogate: Surrogate) -> Lens:
+    texts = kit.sentences(2000, seed=91)
+    ids = tokenizer.batch(texts, kit.LENGTH).ids
+    lens = fit_lens(surrogate(ids).numpy(), kit.OrderedBag().encode(texts))
+    assert lens is not None
+    return lens
+
+
 def test_padding_changes_nothing(kit: ModuleType, tokenizer: TextTokenizer) -> None:
     surrogate = fresh(kit, tokenizer)
     ids = tokenizer.batch(kit.sentences(4, shortest=5, longest=5), kit.LENGTH).ids
@@ -88,6 +97,21 @@ def test_with_a_screen_a_row_comes_out_the_same_alone_and_in_any_company(
         )
         *_, last = search(denoiser, scorer, vectors[rows], SearchOptions(budget=250), DECODE, rows, screen=screen)
         return last.tokens.tolist()  # type: ignore[no-any-return]
+
+    assert found([0, 1, 2, 3, 4]) == [found([row])[0] for row in range(5)]
+
+
+def test_through_a_lens_a_row_comes_out_the_same_alone_and_in_any_company(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, taught_surrogate: Surrogate
+) -> None:
+    vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(5, longest=9)))
+    lens = fitted(kit, tokenizer, taught_surrogate)
+    options = SearchOptions(scorer="surrogate", budget=250, patience=2, restarts=1)
+
+    def found(rows: list[int]) -> list[tuple[list[int], list[float]]]:
+        scorer = SurrogateScorer(taught_surrogate, denoiser, lens=lens)
+        *_, last = search(denoiser, scorer, vectors[rows], options, DECODE, rows)
+        return list(zip(last.tokens.tolist(), last.confidence.round(decimals=4).tolist(), strict=True))
 
     assert found([0, 1, 2, 3, 4]) == [found([row])[0] for row in range(5)]
 
@@ -175,7 +199,7 @@ def test_what_the_best_agree_on_is_chosen_and_the_last_round_counts(
     from unmask.search.options import EDITS
 
     vectors = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(8)))
-    held: dict[int, list[Hypothesis]] = {}
+    lens, held = fitted(kit, tokenizer, taught_surrogate), dict[int, list[Hypothesis]]()
 
     def agree(target: Target, weight: float) -> None:
         held[target.number] = list(target.held.values())
@@ -185,7 +209,7 @@ def test_what_the_best_agree_on_is_chosen_and_the_last_round_counts(
     monkeypatch.setattr(Target, "agree", agree)
     for without, budget in ((EDITS, 98), ((), 16), ((), 60)):
         options = SearchOptions(scorer="surrogate", budget=budget, without=without, restarts=20)
-        running = Search(taught, SurrogateScorer(taught_surrogate, taught), options, DECODE)
+        running = Search(taught, SurrogateScorer(taught_surrogate, taught, lens=lens), options, DECODE)
         running.join(vectors, range(8))
         while running.active:
             running.advance()

@@ -32,7 +32,9 @@ class Lens:
 
     def of_texts(self, read: np.ndarray) -> np.ndarray:
         """read: (..., dimension), by the surrogate."""
-        return unit((read @ self.mended[:-1] + self.mended[-1]) @ self.weighed)
+        said = unit((read @ self.mended[:-1] + self.mended[-1]) @ self.weighed)
+        # A vector that is short, for its opinions differ, stays so.
+        return np.asarray(said * np.linalg.norm(read, axis=-1, keepdims=True))
 
     def of_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """vectors: (..., dimension), by the encoder."""

@@ -237,7 +237,7 @@ class Search:
             target.beam = [ground.hypothesis for ground in target.grounds.values()]
             if not self.scorer.is_encoder:
                 target.prefer(target.beam, self.likelihood_weight)
-                target.hold(target.beam, self.likelihood_weight)
+                self._hold(target, target.beam)
         return [list(target.grounds.values()) for target in active]
 
     def _read_blanks(self, unread: list[tuple[Target, Hypothesis]]) -> None:
@@ -328,11 +328,15 @@ class Search:
             if "order" not in self.options.without:
                 target.orders.learn([text.tokens for text in found], values)
         elif self.fluency is not None:  # else how likely they are is a guess
-            target.hold(found, self.likelihood_weight)
+            self._hold(target, found)
         target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
+
+    def _hold(self, target: Target, found: list[Hypothesis]) -> None:
+        if self.scorer.lens is not None:  # how far apart the values of good texts are is known by that alone
+            target.hold(found, self.likelihood_weight)
 
     def _let_go(self, targets: list[Target]) -> None:
         """Of those that are done keep the answers: where a surrogate compares, what its best texts agree on most."""
@@ -340,6 +344,10 @@ class Search:
         for target in done:
             target.agree(self.likelihood_weight)
         answers = [(target, target.best) for target in done if target.held and target.best is not None]
-        self._read_blanks([(target, answer) for target, answer in answers if answer.tokens not in target.grounds])
+        unread = [(target, answer) for target, answer in answers if answer.tokens not in target.grounds]
+        vectors, _ = self.scorer.vectors([answer.tokens for _, answer in unread])  # it is read moved away from its own
+        for (target, answer), vector in zip(unread, vectors, strict=True):
+            target.vectors[answer.tokens] = vector
+        self._read_blanks(unread)
         for target in done:
             target.rest()
