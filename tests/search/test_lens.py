@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unmask.errors import CheckpointError
+from unmask.errors import CheckpointError, VectorError
 from unmask.metrics.vectors import unit
 from unmask.search.consensus import likeliest
 from unmask.search.hypotheses import Hypothesis, Target
@@ -69,6 +69,22 @@ def test_too_few_rows_make_no_lens(random: np.random.Generator) -> None:
     told = vectors(random, least)
     assert fit_lens(told, told) is not None
     assert fit_lens(told[1:], told[1:]) is None
+
+
+def test_an_error_that_is_no_number_is_told(random: np.random.Generator) -> None:
+    told = vectors(random, 400)
+    read = told.copy()
+    read[3, 2] = np.nan
+    with pytest.raises(VectorError, match="not a number"):
+        fit_lens(read, told)
+
+
+def test_a_short_vector_stays_short(random: np.random.Generator) -> None:
+    told = vectors(random, 400)
+    lens = fit_lens(wrong_in_half(random, told), told)
+    assert lens is not None
+    lengths = np.linalg.norm(lens.of_texts(told[:4] * np.array([[1.0], [0.9], [0.5], [1.0]], np.float32)), axis=1)
+    np.testing.assert_allclose(lengths, [1.0, 0.9, 0.5, 1.0], atol=1e-5)
 
 
 def test_saved_and_loaded_it_says_the_same_and_damage_is_told(random: np.random.Generator, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unmask.denoiser.checkpoint import Checkpoint
     from unmask.encoders.base import Encoder
     from unmask.search.fluency import Fluency
-    from unmask.search.scorers import Scorer
+    from unmask.search.scorers import Scorer, SurrogateScorer
 
 Loaded = TypeVar("Loaded")
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class Judges:
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, encoder: Callable[[], Encoder]) -> None:
         self._checkpoint, self._dtype, self._encoder = checkpoint, dtype, encoder
         self._scorers: dict[tuple[str, str | None], Scorer] = {}
+        self._surrogates: dict[str, SurrogateScorer] = {}
         self._fluencies: dict[Path, Fluency | None] = {}
 
     def scorer(self, name: str, answers: str | None = None) -> Scorer:
@@ -52,8 +53,19 @@ class Judges:
     def _surrogate_scorer(self, name: str, answers: str | None) -> Scorer:
         from unmask.search.lens import load_lens
         from unmask.search.scorers import SurrogateScorer
-        from unmask.search.surrogate import load_surrogate, surrogate_manifest
+        from unmask.search.surrogate import surrogate_manifest
 
+        surrogate, folder = self._surrogate(name).surrogate, self.surrogate_of(name) or Path(name)
+        lens = load_lens(folder, surrogate_manifest(folder) or {})
+        return SurrogateScorer(surrogate, self._checkpoint.denoiser, self._dtype, lens)
+
+    def _surrogate(self, name: str) -> SurrogateScorer:
+        """One that compares by the cosine alone."""
+        from unmask.search.scorers import SurrogateScorer
+        from unmask.search.surrogate import load_surrogate
+
+        if name in self._surrogates:
+            return self._surrogates[name]
         folder, denoiser = self.surrogate_of(name) or Path(name), self._checkpoint.denoiser
         if name != SURROGATE and not folder.is_dir():
             guess = nearest_name(name, [ENCODER, SURROGATE])
@@ -61,7 +73,8 @@ class Judges:
             raise UnknownName(f"no scorer '{name}'{hint} use encoder, surrogate, or the folder of a surrogate")
         fingerprint = self._checkpoint.manifest["encoder"].get("fingerprint")
         surrogate = load_surrogate(folder, self._checkpoint.tokenizer, denoiser.dimension, denoiser.length, fingerprint)
-        return SurrogateScorer(surrogate, denoiser, self._dtype, load_lens(folder, surrogate_manifest(folder) or {}))
+        self._surrogates[name] = SurrogateScorer(surrogate, denoiser, self._dtype)
+        return self._surrogates[name]
 
     def surrogate_of(self, scorer: str) -> Path | None:
         """The folder of the surrogate that has a say in a search, as its scorer or beside the encoder as its screen."""
@@ -75,7 +88,7 @@ class Judges:
         """What chooses the texts that the encoder is asked about: the model's own surrogate, where there is one."""
         if scorer != ENCODER or self.surrogate_of(scorer) is None:
             return None
-        return _if_whole("surrogate", lambda: self.scorer(SURROGATE))
+        return _if_whole("surrogate", lambda: self._surrogate(SURROGATE))
 
     def fluency(self, scorer: str) -> Fluency | None:
         """How likely texts are, counted when that surrogate was trained."""

@@ -24,7 +24,10 @@ def train_surrogate(
     batch_size: Annotated[int, typer.Option(min=1, help="Texts in a step.")] = 512,
     rate: Annotated[float, typer.Option(help="Greatest learning rate; it falls to 0.")] = 2e-3,
     seed: Annotated[int, typer.Option(help="Of the fresh weights and of the order of the rows.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run in --out, or give a finished one what it lacks."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as a JSON line.")] = False,
@@ -74,6 +77,8 @@ def _writer(advance: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
             )
             advance(100 * event["share"] - shown, description=description)
             shown = 100 * event["share"]
+        elif event["event"] == "lens" and not event["fitted"]:
+            note(f"{event['rows']:,} rows are too few to say where it is wrong; with more the search finds more")
         elif event["event"] == "validation" and "cosine" in event:
             note(f"step {event['step']:,}: cosine with the encoder {event['cosine']:.4f} on held-out rows")
 

@@ -10,8 +10,6 @@ from unmask.search.blanks import Blank, Filling
 from unmask.search.hypotheses import Edit, Hypothesis, Row
 
 SPANS = (2, 3)
-# A nat of likelihood is worth so much cosine when edits are ranked before anything is embedded.
-COSINE_PER_NAT = 0.004
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Ground:
     def edit(self, tokens: Row, kind: str, change: float) -> Edit:
         """`change` in nats."""
         likelihood = self.hypothesis.likelihood + change / max(len(tokens), 1)
-        return Edit(tokens, kind, COSINE_PER_NAT * change, likelihood, self.tokens, self.hypothesis.family)
+        return Edit(tokens, kind, change, likelihood, self.tokens, self.hypothesis.family)
 
 
 def blanks_of(condition: int, tokens: Row, mask_id: int, longest: int, wanted: Row = ()) -> list[Blank]:

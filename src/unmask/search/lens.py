@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from unmask.denoiser.storage import stored_weights
-from unmask.errors import CheckpointError
+from unmask.errors import CheckpointError, VectorError
 from unmask.files import sha256_of_file
 from unmask.metrics.vectors import unit
 
 STEM = "lens"
+MEND = "make it anew with unmask train-surrogate MODEL --pairs DIR --out FOLDER --resume"
 # Of the pairs that it is made from; below so many times the dimension the directions are not told apart.
 LEAST_ROWS_A_DIMENSION = 4
 # How far the linear map is held back, and how much alike the directions are taken to be: both in parts of what a mean
@@ -53,6 +54,11 @@ def fit_lens(read: np.ndarray, told: np.ndarray) -> Lens | None:
     mended = np.linalg.solve(products + held_back * np.eye(len(products)), given.T @ wanted)
     wrong = np.cov((wanted - given @ mended).T)  # (dimension, dimension)
     wrong += ALIKE * np.trace(wrong) / dimension * np.eye(dimension)
+    if not np.isfinite(wrong).all() or not wrong.trace() > 0:
+        raise VectorError(
+            "the surrogate's error on the pairs is not a number or nothing at all, expected more than 0; train "
+            "it again with a lower --rate, or prepare the pairs again"
+        )
     weighed = np.linalg.cholesky(np.linalg.inv(wrong))
     weighed *= np.sqrt(dimension / (weighed**2).sum())  # of about the size of the vectors, whatever the error's
     return Lens(mended.astype(np.float32), weighed.astype(np.float32))
@@ -77,16 +83,17 @@ def load_lens(folder: Path, manifest: Mapping[str, Any]) -> Lens | None:
         return None
     path = folder / said["file"]
     if not path.is_file() or sha256_of_file(path) != said["sha256"]:
-        raise CheckpointError(f"{path} is missing or damaged; copy the whole folder again")
+        raise CheckpointError(f"{path} is missing or damaged; copy the whole folder again, or {MEND}")
     try:
         held = load_file(path)
         lens = Lens(held["mended"].astype(np.float32), held["weighed"].astype(np.float32))
     except (SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); train the surrogate again") from error
+        raise CheckpointError(f"{path} cannot be read ({error}); {MEND}") from error
+    if not all(np.isfinite(part).all() for part in (lens.mended, lens.weighed)):
+        raise CheckpointError(f"{path} holds what is not a number; {MEND}")
     dimension, shapes = manifest["dimension"], (lens.mended.shape, lens.weighed.shape)
     if shapes != ((dimension + 1, dimension), (dimension, dimension)):
         raise CheckpointError(
-            f"{path} is for vectors of another dimension (shapes {shapes}, expected {dimension}-d ones); train the "
-            "surrogate again"
+            f"{path} is for vectors of another dimension (shapes {shapes}, expected {dimension}-d ones); {MEND}"
         )
     return lens

@@ -86,11 +86,9 @@ def save_surrogate(
     tokenizer: TextTokenizer,
     encoder: dict[str, Any],
     progress: dict[str, Any],
-    fluency: dict[str, str] | None = None,
-    lens: dict[str, str] | None = None,
     storage: str = "int8",
 ) -> None:
-    """Write it, the manifest last; `fluency` and `lens` are what save_fluency and save_lens said of that folder."""
+    """Write it, the manifest last."""
     folder = make_folder(folder)
     with stored_weights(folder, surrogate.state_dict(), storage) as weights:
         manifest = {
@@ -103,8 +101,6 @@ def save_surrogate(
             "tokenizer": tokenizer.fingerprint,
             "encoder": encoder,
             "progress": progress,
-            **({} if fluency is None else {FLUENCY: fluency}),
-            **({} if lens is None else {LENS: lens}),
         }
         write_json(folder / MANIFEST, manifest)
 

@@ -86,12 +86,6 @@ class TextTokenizer:
         return self.roles.forbidden_ids
 
     @property
-    def vocabulary(self) -> dict[str, int]:
-        """Every token and its id."""
-        found: dict[str, int] = self._backend.get_vocab(True)
-        return found
-
-    @property
     def special_texts(self) -> tuple[str, ...]:
         """How the special tokens are written; another tokenizer may take these words for the tokens themselves."""
         found = self._backend.get_added_tokens_decoder().values()

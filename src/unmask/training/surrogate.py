@@ -13,13 +13,14 @@ import torch
 
 from unmask.denoiser.checkpoint import load_checkpoint
 from unmask.errors import CheckpointError, InterruptedRun, PairsError
-from unmask.files import make_folder, sha256_of_json, write_json
+from unmask.files import make_folder, read_json, sha256_of_json, write_json
 from unmask.metrics.ngrams import NgramModel
 from unmask.recipe import OptimizerSection
 from unmask.runtime import autocast, choose_device, choose_dtype, keep_freed_memory, stream_for
-from unmask.search.fluency import save_fluency
+from unmask.search.fluency import STEM as FLUENCY
+from unmask.search.fluency import load_fluency, save_fluency
 from unmask.search.lens import STEM as LENS
-from unmask.search.lens import fit_lens, save_lens
+from unmask.search.lens import fit_lens, load_lens, save_lens
 from unmask.search.surrogate import (
     FINISHED,
     MANIFEST,
@@ -44,8 +45,9 @@ LENGTH_POOL = 16
 AVERAGE = 0.998
 # Whose n-grams are counted; more do not fit into memory on a small machine.
 MOST_COUNTED_TEXTS = 2_000_000
-# Rows that say where it is wrong; they may be rows that it learned from, which it knows hardly better than others.
-LENS_ROWS = 8192
+# Rows that say where it is wrong, as many for each dimension; they may be rows that it learned from, which it knows
+# hardly better than others.
+LENS_ROWS, LENS_ROWS_A_DIMENSION = 8192, 8
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,6 @@ class Teaching:
     journal: Journal
     section: OptimizerSection
     progress: Progress = field(default_factory=Progress)
-    fluency: dict[str, str] | None = None
-    lens: dict[str, str] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -109,7 +109,7 @@ def train_surrogate(
     out = make_folder(out)
     check_fresh(out, resume)
     with only_run_in(out):
-        if resume and not has_state(out / "state") and surrogate_manifest(out) is not None:
+        if resume and _is_finished(out) and not has_state(out / "state"):
             return _complete(model, pairs_folder, out, device, on_event)
         run = _prepare(model, pairs_folder, out, choices or SurrogateTraining(), device, on_event)
         if resume and has_state(out / "state"):
@@ -184,50 +184,65 @@ def _advance(run: Teaching, stopped: Callable[[], bool], save_every: int) -> Non
             )
         if progress.step % save_every == 0 and progress.step < steps:
             _save(run)
-    _save(run)
-    if run.is_complete:
-        run.fluency = save_fluency(run.out, _count_ngrams(run))
-        with run.average.in_use():
-            run.lens = _save_lens(run.out, run.surrogate, run.pairs, run.device, run.dtype, run.journal)
+    if not (run.is_complete and _is_finished(run.out)):
         _save(run)
+    if run.is_complete:
+        _complete_with(run.out, run.pairs, run.device, run.dtype, run.held, run.journal)
     run.journal.write(event="end" if run.is_complete else "stop", **asdict(progress))
+
+
+def _is_finished(out: Path) -> bool:
+    manifest = surrogate_manifest(out)
+    return manifest is not None and bool(manifest["progress"].get(FINISHED))
 
 
 def _complete(
     model: str | Path, pairs_folder: Path | str, out: Path, device_name: str,
     on_event: Callable[[dict[str, Any]], None] | None,
 ) -> Path:  # fmt: skip
-    """Give a surrogate that was trained elsewhere, or before there were any, the lens that it lacks."""
+    """Give a surrogate whose training has come to its end what it lacks: one of before there were lenses has none."""
     from unmask.pairs.dataset import PairsDataset
 
-    held, pairs, manifest = load_checkpoint(model), PairsDataset.open(pairs_folder), surrogate_manifest(out)
+    held, pairs, device = load_checkpoint(model), PairsDataset.open(pairs_folder), choose_device(device_name)
     _check_pairs_fit(held, pairs)
-    denoiser, fingerprint = held.denoiser, held.manifest["encoder"].get("fingerprint")
-    surrogate = load_surrogate(out, held.tokenizer, denoiser.dimension, denoiser.length, fingerprint)
-    assert manifest is not None
-    if not manifest["progress"].get(FINISHED):
-        raise CheckpointError(
-            f"the training of the surrogate in {out} has not come to its end and its state is missing; train it again "
-            "into another folder"
-        )
-    if LENS not in manifest:
-        device = choose_device(device_name)
-        journal = Journal(out / "log.jsonl", on_event)
-        lens = _save_lens(out, surrogate.to(device), pairs, device, choose_dtype("auto", device), journal)
-        write_json(out / MANIFEST, manifest | ({} if lens is None else {LENS: lens}))
+    _complete_with(out, pairs, device, choose_dtype("auto", device), held, Journal(out / "log.jsonl", on_event))
     return out
 
 
+def _complete_with(
+    out: Path, pairs: PairsDataset, device: torch.device, dtype: torch.dtype, held: Checkpoint, journal: Journal
+) -> None:
+    """n-grams and a lens, where they are missing or damaged; what is made enters the manifest at once."""
+    fingerprint = held.manifest["encoder"].get("fingerprint")
+    surrogate = load_surrogate(out, held.tokenizer, held.denoiser.dimension, held.denoiser.length, fingerprint)
+    parts: dict[str, tuple[Callable[..., object], Callable[[], dict[str, Any] | None]]] = {
+        FLUENCY: (load_fluency, lambda: save_fluency(out, _count_ngrams(pairs, held, journal))),
+        LENS: (load_lens, lambda: _save_lens(out, surrogate.to(device), pairs, dtype, journal)),
+    }
+    for name, (load, make) in parts.items():
+        manifest = read_json(out / MANIFEST)
+        try:
+            is_there = load(out, manifest) is not None
+        except CheckpointError:
+            is_there = False
+        made = None if is_there else make()
+        if made is not None:
+            write_json(out / MANIFEST, manifest | {name: made})
+
+
 def _save_lens(
-    out: Path, surrogate: Surrogate, pairs: PairsDataset, device: torch.device, dtype: torch.dtype, journal: Journal
-) -> dict[str, str] | None:
+    out: Path, surrogate: Surrogate, pairs: PairsDataset, dtype: torch.dtype, journal: Journal
+) -> dict[str, Any] | None:
     """What its vectors are worth in which direction; None where there are too few rows to tell."""
     count = pairs.count("train")
-    rows = np.linspace(0, count - 1, min(count, LENS_ROWS)).astype(np.int64)
-    read, told = _read(surrogate, pairs, "train", rows, device, dtype)
-    lens = fit_lens(read.mean(dim=1).cpu().numpy(), told.cpu().numpy())
+    most = max(LENS_ROWS, LENS_ROWS_A_DIMENSION * surrogate.dimension)
+    rows = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+    opinions, told = _read(surrogate, pairs, "train", rows, surrogate.leave.weight.device, dtype)
+    lens = fit_lens(opinions.mean(dim=1).cpu().numpy(), told.cpu().numpy())
     journal.write(event="lens", rows=len(rows), fitted=lens is not None)
-    return None if lens is None else save_lens(out, lens)
+    if lens is None:
+        return None
+    return {**save_lens(out, lens), "name": f"{len(rows)} training texts ({pairs.manifest.recipe_hash[:12]})"}
 
 
 @torch.no_grad()
@@ -240,12 +255,12 @@ def _read(
         return torch.cat([surrogate.opinions(part) for part in ids.split(256)]), vectors
 
 
-def _count_ngrams(run: Teaching) -> NgramModel:
+def _count_ngrams(pairs: PairsDataset, held: Checkpoint, journal: Journal) -> NgramModel:
     """What texts of this kind are like, whatever their vectors."""
-    rows = min(run.pairs.count("train"), MOST_COUNTED_TEXTS)
-    name = f"n-grams of {rows} training texts ({run.pairs.manifest.recipe_hash[:12]})"
-    run.journal.write(event="counting n-grams", texts=rows)
-    return NgramModel.train(run.pairs.texts("train", rows), run.held.tokenizer.vocabulary_size, name)
+    rows = min(pairs.count("train"), MOST_COUNTED_TEXTS)
+    name = f"n-grams of {rows} training texts ({pairs.manifest.recipe_hash[:12]})"
+    journal.write(event="counting n-grams", texts=rows)
+    return NgramModel.train(pairs.texts("train", rows), held.tokenizer.vocabulary_size, name)
 
 
 def _train_step(run: Teaching, ids: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
@@ -279,9 +294,7 @@ def _save(run: Teaching) -> None:
         figures = validate(run.surrogate, run.pairs, run.device, run.dtype)
         done = {"step": progress.step, "samples": progress.samples, "seconds": progress.seconds}
         done |= {FINISHED: run.is_complete, **figures}
-        save_surrogate(
-            run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done, run.fluency, run.lens
-        )
+        save_surrogate(run.out, run.surrogate, run.held.tokenizer, run.pairs.manifest.encoder, done)
     save_state(run.out / "state", run.surrogate, run.optimizer, run.average, progress, run.identity)
     run.journal.write(event="validation", step=progress.step, **figures)
 
