@@ -30,7 +30,7 @@ class Judges:
         self._checkpoint, self._dtype, self._encoder = checkpoint, dtype, encoder
         self._scorers: dict[tuple[str, str | None], Scorer] = {}
         self._surrogates: dict[str, SurrogateScorer] = {}
-        self._fluencies: dict[Path, Fluency | None] = {}
+        self._fluencies: dict[tuple[Path, bool], Fluency | None] = {}  # and whether the encoder is there
 
     def scorer(self, name: str, answers: str | None = None) -> Scorer:
         """What compares texts: `encoder`, `surrogate`, or the folder of a surrogate.
@@ -102,9 +102,12 @@ class Judges:
         def load() -> Fluency | None:
             return load_fluency(folder, surrogate_manifest(folder) or {})
 
-        if folder not in self._fluencies:
-            self._fluencies[folder] = _if_whole("n-grams", load) if scorer == ENCODER else load()
-        return self._fluencies[folder]
+        is_beside = scorer == ENCODER
+        if (folder, is_beside) not in self._fluencies:
+            known = self._fluencies.get((folder, not is_beside))
+            found = known or (_if_whole("n-grams", load) if is_beside else load())
+            self._fluencies[folder, is_beside] = found
+        return self._fluencies[folder, is_beside]
 
 
 def _if_whole(what: str, load: Callable[[], Loaded]) -> Loaded | None:
