@@ -123,7 +123,8 @@ def test_what_the_best_texts_agree_on_is_the_answer() -> None:
 
 
 def test_a_target_holds_the_best_texts_only_and_answers_with_one(random: np.random.Generator) -> None:
-    target = Target(0, 0, vectors(random, 1)[0], np.random.default_rng(0), 1.0, np.zeros(9))
+    lens = fit_lens(vectors(random, 400), vectors(random, 400))
+    target = Target(0, 0, vectors(random, 1)[0], np.random.default_rng(0), 1.0, np.zeros(9), lens)
     target.agree(0.1)
     assert target.best is None
     crowd = [Hypothesis((1, 2, 3, 4 + n), 0.5 + n / 4000, -3.0) for n in range(1500)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from unmask.errors import CheckpointError
 from unmask.files import sha256_of_file, write_by_name
 
 STORAGES = ("fp32", "fp16", "int8")
@@ -45,6 +46,14 @@ def unpack_weights(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         else:
             weights[name] = value.float() if value.is_floating_point() else value
     return weights
+
+
+def stored_file(folder: Path, said: Mapping[str, str], otherwise: str = "") -> Path:
+    """The file of which a manifest says this, as it was written; `otherwise`: what else mends it."""
+    path = folder / said["file"]
+    if not path.is_file() or sha256_of_file(path) != said["sha256"]:
+        raise CheckpointError(f"{path} is missing or damaged; copy the whole folder again{otherwise}")
+    return path
 
 
 @contextmanager

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from unmask.denoiser.storage import stored_weights
+from unmask.denoiser.storage import stored_file, stored_weights
 from unmask.errors import CheckpointError
-from unmask.files import sha256_of_file
 from unmask.metrics.ngrams import NgramModel
 from unmask.search.hypotheses import Row
 
@@ -49,9 +48,7 @@ def load_fluency(folder: Path, manifest: Mapping[str, Any]) -> Fluency | None:
     said = manifest.get(STEM)
     if said is None:
         return None
-    path = folder / said["file"]
-    if not path.is_file() or sha256_of_file(path) != said["sha256"]:
-        raise CheckpointError(f"{path} is missing or damaged; copy the whole folder again")
+    path = stored_file(folder, said)
     try:
         return Fluency(NgramModel.unpacked(load_file(path), said["name"]))
     except (SafetensorError, KeyError, ValueError, zlib.error) as error:

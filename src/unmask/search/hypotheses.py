@@ -188,7 +188,10 @@ class Target:
                 self.best = hypothesis
 
     def hold(self, found: Iterable[Hypothesis], weight: float) -> None:
-        """Remember the best texts, of which one will be the answer."""
+        """Remember the best texts, of which one will be the answer; how far apart the values of good texts are is known
+        by a lens alone."""
+        if self.lens is None:
+            return
         self.held |= {hypothesis.tokens: hypothesis for hypothesis in found}
         if len(self.held) > 2 * HEARD:
             best = sorted(self.held.values(), key=lambda hypothesis: -hypothesis.value(weight))[:HEARD]

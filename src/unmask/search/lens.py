@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from unmask.denoiser.storage import stored_weights
+from unmask.denoiser.storage import stored_file, stored_weights
 from unmask.errors import CheckpointError, VectorError
-from unmask.files import sha256_of_file
 from unmask.metrics.vectors import unit
 
 STEM = "lens"
@@ -81,9 +80,7 @@ def load_lens(folder: Path, manifest: Mapping[str, Any]) -> Lens | None:
     said = manifest.get(STEM)
     if said is None:
         return None
-    path = folder / said["file"]
-    if not path.is_file() or sha256_of_file(path) != said["sha256"]:
-        raise CheckpointError(f"{path} is missing or damaged; copy the whole folder again, or {MEND}")
+    path = stored_file(folder, said, f", or {MEND}")
     try:
         held = load_file(path)
         lens = Lens(held["mended"].astype(np.float32), held["weighed"].astype(np.float32))

@@ -237,7 +237,7 @@ class Search:
             target.beam = [ground.hypothesis for ground in target.grounds.values()]
             if not self.scorer.is_encoder:
                 target.prefer(target.beam, self.likelihood_weight)
-                self._hold(target, target.beam)
+                target.hold(target.beam, self.likelihood_weight)
         return [list(target.grounds.values()) for target in active]
 
     def _read_blanks(self, unread: list[tuple[Target, Hypothesis]]) -> None:
@@ -328,15 +328,11 @@ class Search:
             if "order" not in self.options.without:
                 target.orders.learn([text.tokens for text in found], values)
         elif self.fluency is not None:  # else how likely they are is a guess
-            self._hold(target, found)
+            target.hold(found, self.likelihood_weight)
         target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
-
-    def _hold(self, target: Target, found: list[Hypothesis]) -> None:
-        if self.scorer.lens is not None:  # how far apart the values of good texts are is known by that alone
-            target.hold(found, self.likelihood_weight)
 
     def _let_go(self, targets: list[Target]) -> None:
         """Of those that are done keep the answers: where a surrogate compares, what its best texts agree on most."""

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from unmask.denoiser.scratch import ScratchTransformer
-from unmask.denoiser.storage import stored_weights, unpack_weights
+from unmask.denoiser.storage import stored_file, stored_weights, unpack_weights
 from unmask.errors import CheckpointError
-from unmask.files import copy_file, make_folder, read_json, sha256_of_file, sha256_of_json, write_json
+from unmask.files import copy_file, make_folder, read_json, sha256_of_json, write_json
 from unmask.recipe import ScratchBackbone
 from unmask.search.fluency import STEM as FLUENCY
 from unmask.search.lens import STEM as LENS
@@ -175,9 +175,7 @@ def load_surrogate(
             f"the surrogate in {folder} stands for another encoder (fingerprint {taught_by[:12]}, expected "
             f"{encoder[:12]}); train one for this model with unmask train-surrogate"
         )
-    path = folder / manifest["weights"]["file"]
-    if not path.is_file() or sha256_of_file(path) != manifest["weights"]["sha256"]:
-        raise CheckpointError(f"{path} is missing or damaged; copy the whole folder again")
+    path = stored_file(folder, manifest["weights"])
     surrogate = Surrogate(
         SurrogateShape(**manifest["shape"]), tokenizer.vocabulary_size, length, dimension, tokenizer.pad_id
     )
