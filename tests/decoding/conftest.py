@@ -89,10 +89,13 @@ class ScriptedDenoiser:
 class AnyCondition:
     """Stands where a condition stands for a denoiser that looks at none."""
 
-    lengths = None
+    lengths = vocabulary = None
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
+
+    def of_any_words(self) -> AnyCondition:
+        return self
 
     def select(self, rows: torch.Tensor) -> AnyCondition:
         return AnyCondition(len(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,6 +191,50 @@ def test_the_head_in_pieces_gives_what_it_gives_whole(
     monkeypatch.setattr("unmask.decoding.loop.positions_at_once", lambda vocabulary_size, device: 5)
     pieces = run(denoiser, vectors, decoder, OPTIONS["drawn"], list(range(7)))
     assert torch.equal(whole.tokens, pieces.tokens)
+
+
+@every_decoder
+@every_option
+def test_few_words_that_are_all_of_them_give_what_all_give(
+    kit: Any, denoiser: Denoiser, vectors: torch.Tensor, decoder: str, options: DecodeOptions
+) -> None:
+    every = torch.tensor([token for token in range(kit.VOCABULARY) if token != kit.PAD]).repeat(len(vectors), 1)
+    of_few = replace(denoiser.condition(vectors), vocabulary=every)
+    for penalty in (0.0, 2.0):
+        chosen = replace(options, repeat_penalty=penalty)
+        *_, few = decode(denoiser, of_few, decoder, chosen)
+        *_, all_of_them = decode(denoiser, vectors, decoder, chosen)
+        assert torch.equal(few.tokens, all_of_them.tokens)
+        torch.testing.assert_close(few.confidence, all_of_them.confidence)
+
+
+@every_decoder
+@every_option
+def test_a_text_is_made_of_the_few_words_of_its_own_row(
+    kit: Any, denoiser: Denoiser, vectors: torch.Tensor, decoder: str, options: DecodeOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    few = torch.stack([torch.arange(5 + row, 26 + row, 4) for row in range(len(vectors))])  # (rows, few)
+    condition, chosen = replace(denoiser.condition(vectors), vocabulary=few), replace(options, repeat_penalty=2.0)
+    *_, together = decode(denoiser, condition, decoder, chosen)
+    assert all(set(text) <= {kit.PAD, *own} for text, own in zip(together.tokens.tolist(), few.tolist(), strict=True))
+    *_, alone = decode(denoiser, condition.select(torch.tensor([4])), decoder, chosen, [4])
+    assert torch.equal(alone.tokens[0], together.tokens[4])
+    monkeypatch.setattr("unmask.decoding.loop.positions_at_once", lambda vocabulary_size, device: 5)
+    *_, in_pieces = decode(denoiser, condition, decoder, chosen)
+    assert torch.equal(in_pieces.tokens, together.tokens)
+
+
+def test_given_words_that_are_not_among_the_few_stay(kit: Any, denoiser: Denoiser, vectors: torch.Tensor) -> None:
+    few = torch.tensor([[6, 9, 11]]).repeat(len(vectors), 1)
+    decoding = Decoding(denoiser, "confidence", DecodeOptions(repeat_penalty=2.0))
+    given = torch.full((len(vectors), kit.LENGTH), kit.MASK)
+    given[:, 2] = 30
+    decoding.join(replace(denoiser.condition(vectors), vocabulary=few), range(len(vectors)), given)
+    while not decoding.is_finished:
+        last = decoding.advance()
+    assert (last.tokens[:, 2] == 30).all()
+    assert set(last.tokens.flatten().tolist()) <= {kit.PAD, 6, 9, 11, 30}
 
 
 def test_an_unknown_decoder_is_named_with_its_neighbour(denoiser: Denoiser, vectors: torch.Tensor) -> None:

@@ -127,6 +127,13 @@ def test_without_feedback_all_are_drawn_at_once(kit: ModuleType, tokenizer: Text
     assert all(target.tried[DRAFT] <= 12 and target.grounds for target in running.targets if not target.is_done)
 
 
+def test_a_surrogates_word_is_not_listened_to(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
+    running = searching(kit, tokenizer, denoiser, [], drafts=12)
+    running.scorer.is_encoder = False  # type: ignore[misc]
+    by_surrogate = Search(denoiser, running.scorer, running.options, DecodeOptions())
+    assert running.writer.most_again == 12 - FIRST and by_surrogate.writer.most_again == 0
+
+
 def test_a_search_that_begins_with_a_given_text_writes_none(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser
 ) -> None:

@@ -24,6 +24,8 @@ class Condition:
     summary: torch.Tensor | None  # (batch, hidden), the lexical head's; its product with the table scores each token
     lengths: torch.Tensor | None  # (batch,); how many tokens the text has, where the network does not say so
     near: torch.Tensor | None  # (batch, inner); what the neighbour head makes of the vector
+    # (batch, few), in rising order and without PAD: tokens that a text may be made of; None: any
+    vocabulary: torch.Tensor | None = None
 
     @property
     def batch_size(self) -> int:
@@ -36,6 +38,9 @@ class Condition:
     def select(self, rows: torch.Tensor) -> Condition:
         """The condition of some of the rows; `rows` is an index tensor."""
         return self._each(lambda value: value[rows])
+
+    def of_any_words(self) -> Condition:
+        return replace(self, vocabulary=None)
 
     def _each(self, change: Any) -> Condition:
         found = {item.name: getattr(self, item.name) for item in fields(self)}

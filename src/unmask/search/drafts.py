@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from unmask.decoding.loop import decode
-from unmask.runtime import stream_for
+from unmask.runtime import autocast, stream_for
 from unmask.search.hypotheses import Row
 from unmask.search.options import FEEDBACK, SearchOptions
-from unmask.search.words import in_company
+from unmask.search.words import in_company, vocabularies_of
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from unmask.diffusion.schedules import Schedule
 
 # Greedy once by each, then drawn: the orders fail in different places.
-ORDERS = ("sequential", "confidence")
+ONE_A_PASS = "sequential"
+ORDERS = (ONE_A_PASS, "confidence")
 # Drafts of the vector itself; those that follow make up for what these are off by, in the order that is off by less.
 FIRST, ORDER_AGAIN = 4, "confidence"
 # Where the length is read from the vector, some drafts are shorter or longer: it is off by two or three tokens.
@@ -39,24 +41,29 @@ class Writer:
     decode_options: DecodeOptions
     schedule: Schedule | None
     dtype: torch.dtype | None
+    listens: bool = True  # whether what became of the drafts before is worth listening to
 
     @property
     def most_again(self) -> int:
         """Drafts that listen to what became of those before, before anything is edited; then one comes each round."""
-        return 0 if FEEDBACK in self.options.without else max(0, self.options.drafts - FIRST)
+        is_told = self.listens and FEEDBACK not in self.options.without
+        return max(0, self.options.drafts - FIRST) if is_told else 0
 
     def first(self, condition: Condition, row_keys: Sequence[int], begun: int) -> list[tuple[list[Row], int]]:
         """For each vector a few different texts, the surest first, and the network passes they took.
 
         `begun` says how often there were drafts of them before: later ones are all drawn, and their lengths vary more.
         """
+        few = self._of_likely_words(condition)
         texts: list[dict[Row, None]] = [{} for _ in row_keys]
         passes = [0] * len(row_keys)
         for number in range(self.options.drafts - self.most_again):
             order = ORDERS[number % len(ORDERS)]
             temperature = 0.0 if begun == 0 and number < len(ORDERS) else self.options.draft_temperature
             change = (1 + begun % WIDEST_CHANGE) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
-            varied = _with_other_lengths(condition, change, self.denoiser.length)
+            # Of one place a pass all logits are made sooner than the rows of few tokens are put together.
+            of_order = condition if order == ONE_A_PASS else few
+            varied = _with_other_lengths(of_order, change, self.denoiser.length)
             for place, (text, spent) in enumerate(self._write(varied, row_keys, order, temperature, begun, number)):
                 if text:
                     texts[place].setdefault(text)
@@ -66,7 +73,16 @@ class Writer:
     def again(self, condition: Condition, row_keys: Sequence[int], begun: int, written: int) -> list[tuple[Row, int]]:
         """One more text for each vector, and the passes it took; so many were `written` before."""
         temperature = self.options.draft_temperature if begun else 0.0
-        return self._write(condition, row_keys, ORDER_AGAIN, temperature, begun, FIRST + written)
+        few = self._of_likely_words(condition)
+        return self._write(few, row_keys, ORDER_AGAIN, temperature, begun, FIRST + written)
+
+    def _of_likely_words(self, condition: Condition) -> Condition:
+        """As all else is made of them; the logits of the others would take most of the time."""
+        if condition.summary is None:
+            return condition
+        with nullcontext() if self.dtype is None else autocast(self.denoiser.device, self.dtype):
+            likeliest = vocabularies_of(self.denoiser, condition)
+        return replace(condition, vocabulary=likeliest.sort(dim=1).values)
 
     def _write(
         self, condition: Condition, row_keys: Sequence[int], order: str, temperature: float, begun: int, number: int

@@ -61,7 +61,8 @@ class Search:
         self.screen = None if screen is None or "screen" in options.without else Screen(
             screen, self._read, of_edits, denoiser.length, "combination" not in options.without
         )  # fmt: skip
-        self.writer = Writer(denoiser, options, decode_options, schedule, dtype)
+        # A surrogate errs alike on all drafts of a vector: those made of what it says would make up for its own errors.
+        self.writer = Writer(denoiser, options, decode_options, schedule, dtype, listens=scorer.is_encoder)
         self.targets: list[Target] = []
         self.condition: Condition | None = None
         scorer.failure = None
