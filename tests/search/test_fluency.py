@@ -17,6 +17,7 @@ from unmask.search import SearchOptions, search
 from unmask.search.fluency import Fluency, load_fluency, save_fluency
 from unmask.search.hypotheses import value_of
 from unmask.search.loop import Search
+from unmask.search.options import LENGTH, WORDS
 from unmask.search.scorers import EncoderScorer
 from unmask.text.tokens import TextTokenizer
 
@@ -64,27 +65,45 @@ def test_a_damaged_file_is_named(counted: NgramModel, tmp_path: Path) -> None:
         load_fluency(tmp_path, manifest)
 
 
-@pytest.mark.parametrize("without", [(), ("length",)])
-def test_what_it_says_is_what_edits_are_judged_by(
+@pytest.mark.parametrize("without", [(), (LENGTH,), (WORDS,)])
+def test_what_it_and_the_heads_say_is_what_edits_are_judged_by(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, counted: NgramModel, without: tuple[str, ...]
 ) -> None:
     vectors, fluency = torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4))), Fluency(counted)
     scorer = EncoderScorer(kit.OrderedBag(), tokenizer, denoiser)
+    scorer.word_weight = 0.3
     running = Search(denoiser, scorer, SearchOptions(budget=300, rounds=4, without=without), DECODE, fluency=fluency)
     running.join(vectors, range(4))
+    lengths, words = _said_by_heads(denoiser, vectors, without)
+    held = 0
     while running.active:
         running.advance()
-        held = [(target, text) for target in running.targets for text in target.beam]
-        said = fluency.log_likelihoods([text.tokens for _, text in held])
-        assert np.allclose([text.likelihood for _, text in held], said)
-        of_length = [target.log_lengths[len(text.tokens)] - target.log_lengths.max() for target, text in held]
-        assert np.allclose([text.of_length for _, text in held], scorer.length_weight * np.array(of_length))
-    knows_lengths = denoiser.length_head is not None and not without
-    shares = [np.exp(target.log_lengths).sum() for target in running.targets]
-    assert (
-        np.allclose(shares, 1.0) if knows_lengths else not any(target.log_lengths.any() for target in running.targets)
-    )
+        for target in running.active:
+            for text in target.beam:
+                tokens, held = list(text.tokens), held + 1
+                expected = 0.0 if lengths is None else scorer.length_weight * lengths[target.number, len(tokens)]
+                if words is not None:
+                    expected += 0.3 * np.mean([words[target.number, token] for token in set(tokens)])
+                assert np.isclose(text.likelihood, fluency.log_likelihoods([text.tokens])[0])
+                assert np.isclose(text.expected, expected, atol=1e-4)
+    assert held > 10, "nothing was looked at"
     assert running.likelihood_weight == scorer.fluency_weight
+    assert all(target.expected is None for target in running.targets), "it is let go of in the end"
+
+
+def _said_by_heads(
+    denoiser: Denoiser, vectors: torch.Tensor, without: tuple[str, ...]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """How much less likely than the likeliest each length is, and how likely each word; in nats, by vector."""
+    condition = denoiser.condition(vectors)
+    lengths = None if LENGTH in without else denoiser.log_lengths(vectors, condition)
+    if WORDS in without or denoiser.lexical is None or condition.summary is None:
+        words = None
+    else:
+        scores = denoiser.lexical.scores(condition.summary, denoiser.table) + denoiser.forbidden
+        scores[:, denoiser.pad_id] = -torch.inf
+        words = scores.log_softmax(dim=1).clamp(min=-12).numpy()
+    return None if lengths is None else (lengths - lengths.amax(dim=1, keepdim=True)).numpy(), words
 
 
 def test_left_out_it_changes_nothing(

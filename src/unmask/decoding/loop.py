@@ -292,11 +292,13 @@ def decode(
     row_keys: Sequence[int] | None = None,
     schedule: Schedule | None = None,
     dtype: torch.dtype | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[DecodeStep]:
     """Decode vectors (batch, dimension) or their condition, one record per step for the whole batch.
 
-    `row_keys` name each row's random stream (0, 1, 2, … if left out), so that a row comes out the same in any batch.
-    `schedule` is the one the denoiser was trained with.
+    `row_keys` name each row's random stream (0, 1, 2, … if left out), so that a row comes out the same in any batch;
+    `seeds` are those of the streams, unless all have that of the options. `schedule` is the one the denoiser was
+    trained with.
     """
     count = len(vectors) if isinstance(vectors, torch.Tensor) else vectors.batch_size
     keys = range(count) if row_keys is None else row_keys
@@ -305,7 +307,7 @@ def decode(
     def start(options: DecodeOptions, keys: Sequence[RowKey]) -> Decoding:
         nonlocal vectors
         decoding = Decoding(denoiser, decoder, options, schedule, dtype)
-        decoding.join(vectors, keys)
+        decoding.join(vectors, keys, seeds=seeds)
         vectors = decoding.condition or vectors  # made once for all drafts
         return decoding
 

@@ -64,17 +64,23 @@ class Writer:
             # Of one place a pass all logits are made sooner than the rows of few tokens are put together.
             of_order = condition if order == ONE_A_PASS else few
             varied = _with_other_lengths(of_order, change, self.denoiser.length)
-            for place, (text, spent) in enumerate(self._write(varied, row_keys, order, temperature, begun, number)):
+            of_streams = [(begun, number)] * len(row_keys)
+            for place, (text, spent) in enumerate(self._write(varied, row_keys, order, temperature, of_streams)):
                 if text:
                     texts[place].setdefault(text)
                 passes[place] += spent
         return [(list(found), spent) for found, spent in zip(texts, passes, strict=True)]
 
-    def again(self, condition: Condition, row_keys: Sequence[int], begun: int, written: int) -> list[tuple[Row, int]]:
-        """One more text for each vector, and the passes it took; so many were `written` before."""
-        temperature = self.options.draft_temperature if begun else 0.0
-        few = self._of_likely_words(condition)
-        return self._write(few, row_keys, ORDER_AGAIN, temperature, begun, FIRST + written)
+    def again(
+        self, condition: Condition, row_keys: Sequence[int], numbers: Sequence[tuple[int, int]]
+    ) -> list[tuple[Row, int]]:
+        """One more text for each vector, and the passes it took.
+
+        numbers: how often each has begun anew, which all of them have or none, and how many texts listened since then.
+        """
+        temperature = self.options.draft_temperature if numbers[0][0] else 0.0
+        of_streams = [(begun, FIRST + written) for begun, written in numbers]
+        return self._write(self._of_likely_words(condition), row_keys, ORDER_AGAIN, temperature, of_streams)
 
     def _of_likely_words(self, condition: Condition) -> Condition:
         """As all else is made of them; the logits of the others would take most of the time."""
@@ -85,13 +91,19 @@ class Writer:
         return replace(condition, vocabulary=likeliest.sort(dim=1).values)
 
     def _write(
-        self, condition: Condition, row_keys: Sequence[int], order: str, temperature: float, begun: int, number: int
+        self,
+        condition: Condition,
+        row_keys: Sequence[int],
+        order: str,
+        temperature: float,
+        of_streams: Sequence[tuple[int, int]],
     ) -> list[tuple[Row, int]]:
-        seed = int(stream_for(self.decode_options.seed, 8, begun, number).integers(2**62))
-        chosen = replace(self.decode_options, temperature=temperature, seed=seed)
+        seed_of = {of: int(stream_for(self.decode_options.seed, 8, *of).integers(2**62)) for of in {*of_streams}}
         rows = in_company(torch.arange(len(row_keys), device=self.denoiser.device))
-        condition, keys = condition.select(rows), [row_keys[row] for row in rows.tolist()]
-        *_, last = decode(self.denoiser, condition, order, chosen, keys, self.schedule, self.dtype)
+        condition, numbers = condition.select(rows), rows.tolist()
+        keys, seeds = [row_keys[row] for row in numbers], [seed_of[of_streams[row]] for row in numbers]
+        chosen = replace(self.decode_options, temperature=temperature)
+        *_, last = decode(self.denoiser, condition, order, chosen, keys, self.schedule, self.dtype, seeds)
         found = zip(texts_of(last.tokens, self.denoiser.pad_id), last.forward_passes.tolist(), strict=True)
         return list(islice(found, len(row_keys)))
 

@@ -15,6 +15,7 @@ from unmask.search.orders import Orders
 
 if TYPE_CHECKING:
     from unmask.search.ground import Ground
+    from unmask.search.expected import Expected
     from unmask.search.lens import Lens
 
 Row = tuple[int, ...]
@@ -47,12 +48,12 @@ class Edit:
     likelihood: float  # mean log probability per token: the fluency model's, or where there is none the denoiser's
     parent: Row | None = None
     family: int = 0  # texts of one family descend from one draft
-    of_length: float = 0.0  # nats by which its length is less likely than the likeliest, weighted; negative
+    expected: float = 0.0  # how far its length and its words are what the vector's heads expect, weighed; negative
 
 
-def value_of(cosine: float, likelihood: float, of_length: float, weight: float) -> float:
-    """Cosine first; how likely the text and its length are counts less the nearer the cosine is to 1."""
-    likely = weight * max(likelihood, WORST_LIKELIHOOD) + max(of_length, WORST_LIKELIHOOD)
+def value_of(cosine: float, likelihood: float, expected: float, weight: float) -> float:
+    """Cosine first; how likely the text, its length and its words are counts less the nearer the cosine is to 1."""
+    likely = weight * max(likelihood, WORST_LIKELIHOOD) + max(expected, WORST_LIKELIHOOD)
     return cosine + max(0.0, 1 - cosine) * likely
 
 
@@ -66,11 +67,11 @@ class Hypothesis:
     kind: str = DRAFT
     parent: Row | None = None
     family: int = 0
-    of_length: float = 0.0
+    expected: float = 0.0
 
     def value(self, weight: float | None) -> float:
         """By the cosine alone where there is no weight."""
-        return self.cosine if weight is None else value_of(self.cosine, self.likelihood, self.of_length, weight)
+        return self.cosine if weight is None else value_of(self.cosine, self.likelihood, self.expected, weight)
 
 
 class Shelf:
@@ -95,7 +96,7 @@ class Target:
     vector: np.ndarray  # (dimension,), of unit length
     stream: np.random.Generator
     size: float  # length of the vector as it was given, which is how the denoiser knows vectors
-    log_lengths: np.ndarray  # (longest + 1,) nats
+    expected: Expected | None  # what is expected of its text; None when it is done
     lens: Lens | None = None  # how texts' vectors are compared with it, where they are a surrogate's
     beam: list[Hypothesis] = field(default_factory=list)
     best: Hypothesis | None = None
@@ -144,10 +145,6 @@ class Target:
     def cosine(self) -> float:
         return float("nan") if self.best is None else self.best.cosine
 
-    def of_length(self, tokens: Row) -> float:
-        """How much less likely the length of a text is than the likeliest, in nats."""
-        return float(self.log_lengths[len(tokens)] - self.log_lengths.max())
-
     def worth(self, weight: float | None) -> float:
         """Of the answer so far; NaN where its vector is not known."""
         return float("nan") if self.best is None else self.best.value(weight)
@@ -179,7 +176,7 @@ class Target:
         self.seen, self.held = set(), {}
         self.vectors, self.drafted, self.read, self.told, self.waiting = {}, {}, {}, {}, {}
         self.children, self.shelves = {}, {}
-        self.foresight, self.orders = Foresight(), Orders()
+        self.foresight, self.orders, self.expected = Foresight(), Orders(), None
 
     def prefer(self, found: Iterable[Hypothesis], weight: float | None) -> None:
         """The text that is given as the answer: by the cosine alone where that is the encoder's word, else by both."""

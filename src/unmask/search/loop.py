@@ -16,6 +16,7 @@ from unmask.denoiser.conditioning import Condition
 from unmask.metrics.vectors import unit
 from unmask.runtime import autocast, stream_for
 from unmask.search.drafts import Writer
+from unmask.search.expected import expected_of
 from unmask.search.ground import Ground
 from unmask.search.hypotheses import DRAFT, Edit, Hypothesis, Row, Target
 from unmask.search.options import SearchOptions
@@ -23,7 +24,6 @@ from unmask.search.proposals import propose
 from unmask.search.reading import conditioned, read_blanks
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
 from unmask.search.screening import Screen
-from unmask.search.words import in_company
 
 if TYPE_CHECKING:
     from unmask.decoding import DecodeOptions
@@ -78,7 +78,7 @@ class Search:
         decode_seed, given_vectors = self.decode_options.seed, vectors.cpu().numpy()
         with self._precision(), torch.no_grad():
             condition = conditioned(self.denoiser, list(given_vectors))
-            log_lengths = self._log_lengths(vectors, condition)
+            expected = expected_of(self.denoiser, vectors, condition, self.options.without)
         sizes = np.linalg.norm(given_vectors, axis=1).tolist()
         new = [
             Target(
@@ -87,11 +87,11 @@ class Search:
                 vector,
                 stream_for(decode_seed, 7, key),
                 size,
-                of_lengths,
+                of_vector,
                 self.scorer.lens,
             )
-            for place, (vector, key, size, of_lengths) in enumerate(
-                zip(unit(given_vectors), row_keys, sizes, log_lengths, strict=True)
+            for place, (vector, key, size, of_vector) in enumerate(
+                zip(unit(given_vectors), row_keys, sizes, expected, strict=True)
             )
         ]
         self.targets += new
@@ -100,15 +100,6 @@ class Search:
         given = {} if beginnings is None else {t.number: (row,) for t, row in zip(new, beginnings, strict=True)}
         self._begin(new, given)
         self._let_go(new)
-
-    def _log_lengths(self, vectors: torch.Tensor, condition: Condition) -> np.ndarray:
-        """How likely each length is, in nats; (vectors, longest + 1), zeros where the network has no head for that."""
-        count = len(vectors)
-        if "length" in self.options.without:
-            return np.zeros((count, self.denoiser.length + 1))
-        paired = condition.select(in_company(torch.arange(count, device=self.denoiser.device)))
-        found = self.denoiser.log_lengths(in_company(vectors.to(self.denoiser.device)), paired)
-        return np.zeros((count, self.denoiser.length + 1)) if found is None else found[:count].cpu().numpy()
 
     def _begin(self, targets: list[Target], given: Mapping[int, Sequence[Row]] | None = None) -> None:
         """Score drafts of targets that have just joined or begin anew, or the texts that some of them are given."""
@@ -142,17 +133,18 @@ class Search:
         if not targets:
             return
         edits: list[list[Edit]] = [[] for _ in targets]
-        groups = defaultdict[tuple[int, int], list[int]](list)
+        groups = defaultdict[bool, list[int]](list)
         for number, target in enumerate(targets):
-            groups[target.restarts, target.written or 0].append(number)
-        for (begun, written), alike in groups.items():
+            groups[target.restarts > 0].append(number)
+        for alike in groups.values():
             aims = [targets[number].size * unit(targets[number].aim) for number in alike]
             with self._precision(), torch.no_grad():
                 condition = conditioned(self.denoiser, aims)
             keys = [targets[number].key for number in alike]
-            for number, (text, passes) in zip(alike, self.writer.again(condition, keys, begun, written), strict=True):
+            written = [(targets[number].restarts, targets[number].written or 0) for number in alike]
+            for number, (text, passes) in zip(alike, self.writer.again(condition, keys, written), strict=True):
                 target = targets[number]
-                target.passes, target.written = target.passes + passes, written + 1
+                target.passes, target.written = target.passes + passes, (target.written or 0) + 1
                 if text in target.drafted:
                     target.listen(target.drafted[text])
                 elif text and text not in target.seen:
@@ -252,9 +244,9 @@ class Search:
             target.grounds[ground.tokens] = ground
 
     def _read(self, targets: Sequence[Target], proposals: list[list[Edit]]) -> list[list[Edit]]:
-        """The same edits with what is known of their length, and what the fluency model says, where there is one."""
+        """The same edits with what is expected, and with what the fluency model says, where there is one."""
         edits = [
-            replace(edit, of_length=self.scorer.length_weight * target.of_length(edit.tokens))
+            replace(edit, expected=self._expected(target, edit.tokens))
             for target, of_target in zip(targets, proposals, strict=True)
             for edit in of_target
         ]
@@ -263,6 +255,12 @@ class Search:
             edits = [replace(edit, likelihood=nats) for edit, nats in zip(edits, likelihoods.tolist(), strict=True)]
         read = iter(edits)
         return [list(islice(read, len(of_target))) for of_target in proposals]
+
+    def _expected(self, target: Target, tokens: Row) -> float:
+        """How far a text is what its vector's heads expect, in weighed nats."""
+        assert target.expected is not None, "nothing is read of a vector that is done"
+        scorer, expected = self.scorer, target.expected
+        return scorer.length_weight * expected.length(tokens) + scorer.word_weight * expected.words(tokens)
 
     def _room(self, target: Target) -> int:
         """Calls that are left for a vector's edits; a search of some size keeps those back that verify."""
@@ -314,7 +312,7 @@ class Search:
         found, cosines = [], (target.compared(values) @ target.goal).tolist()
         for edit, cosine, value in zip(edits, cosines, values, strict=True):
             target.tried[edit.kind] += 1
-            of_edit = edit.likelihood, edit.kind, edit.parent, edit.family, edit.of_length
+            of_edit = edit.likelihood, edit.kind, edit.parent, edit.family, edit.expected
             hypothesis = Hypothesis(edit.tokens, cosine, *of_edit)
             found.append(hypothesis)
             target.vectors[edit.tokens] = value

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from unmask.decoding.options import require
 
 EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "order", "span", "crossing", "combination")
-FEEDBACK, AIM = "feedback", "aim"
+FEEDBACK, AIM, LENGTH, WORDS = "feedback", "aim", "length", "words"
 # What else can be left out: drafts that make up for what those before were off by, blanks that are read from a vector
 # moved away from the text's own, a surrogate's choice among many edits, how likely the n-grams of the training texts
-# make a text, and beside them how likely the length head makes its length.
-KINDS = (*EDITS, FEEDBACK, AIM, "screen", "fluency", "length")
+# make a text, and beside them how likely the length head makes its length, and the lexical head its words.
+KINDS = (*EDITS, FEEDBACK, AIM, "screen", "fluency", LENGTH, WORDS)
 
 
 ENCODER, SURROGATE = "encoder", "surrogate"

@@ -28,8 +28,8 @@ LEAST_NOISE = 1e-4
 # A text's own noise is known from two answers; others may be a few times as far apart.
 NOISE_MARGIN = 4.0
 TEXTS_AT_ONCE = 256
-# Of a surrogate's likelihood, fluency and length where there is a lens: a text's cosine by that is farther from 1.
-WEIGHTS_BY_LENS = 0.03, 0.1, 0.1
+# Of a surrogate's likelihood, fluency, length and words where there is a lens: a text's cosine by that is farther from 1.
+WEIGHTS_BY_LENS = 0.03, 0.1, 0.1, 0.8
 QUICKLY, EXACTLY = "quickly", "exactly"
 # Texts refused one after the other, each asked alone and twice, before it is found out whether the encoder is gone.
 MOST_REFUSED = 3
@@ -50,6 +50,7 @@ class Scorer(Protocol):
     likelihood_weight: float  # of the denoiser's opinion beside the cosine, where the user names none
     fluency_weight: float  # of a fluency model's opinion, where there is one
     length_weight: float  # of how likely the text's length is
+    word_weight: float  # of how likely its words are
     lens: Lens | None  # how its vectors are compared with those that are searched for; None: by their cosine
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
@@ -63,7 +64,7 @@ class EncoderScorer:
     """The encoder that made the vectors."""
 
     is_encoder = True
-    likelihood_weight, fluency_weight, length_weight = 0.05, 0.1, 0.15
+    likelihood_weight, fluency_weight, length_weight, word_weight = 0.05, 0.1, 0.15, 0.0
     lens: Lens | None = None
 
     def __init__(
@@ -165,7 +166,7 @@ class SurrogateScorer:
     """A surrogate in the encoder's place: nothing it says costs a call, and nothing it says is proof."""
 
     is_encoder = False
-    likelihood_weight, fluency_weight, length_weight = 0.15, 0.5, 0.5
+    likelihood_weight, fluency_weight, length_weight, word_weight = 0.15, 0.5, 0.5, 0.0
     failure: str | None = None
 
     def __init__(
@@ -174,7 +175,7 @@ class SurrogateScorer:
         self.surrogate, self.device = surrogate.to(denoiser.device, dtype), denoiser.device
         self.lens = lens
         if lens is not None:
-            self.likelihood_weight, self.fluency_weight, self.length_weight = WEIGHTS_BY_LENS
+            self.likelihood_weight, self.fluency_weight, self.length_weight, self.word_weight = WEIGHTS_BY_LENS
 
     def vectors(self, rows: Sequence[Row]) -> Vectors:
         found = np.zeros((len(rows), self.surrogate.dimension), dtype=np.float32)

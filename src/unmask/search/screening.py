@@ -87,7 +87,7 @@ class Screen:
     def _chosen(self, target: Target, pool: list[Edit], cosines: np.ndarray, room: int, new: int) -> list[Edit]:
         """Of a pool, the first of which are `new`, by the cosines that are foreseen, (pool,)."""
         expected = [
-            value_of(cosine, edit.likelihood, edit.of_length, self.weight)
+            value_of(cosine, edit.likelihood, edit.expected, self.weight)
             for edit, cosine in zip(pool, cosines.tolist(), strict=True)
         ]
         order = np.argsort(-np.array(expected), kind="stable").tolist()

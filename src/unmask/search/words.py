@@ -36,12 +36,22 @@ def in_company(rows: torch.Tensor) -> torch.Tensor:
 def vocabularies_of(denoiser: Denoiser, condition: Condition) -> torch.Tensor:
     """The tokens that each vector's texts may be made of, (batch, vocabulary): those that the lexical head finds
     likeliest, the likeliest first; for a model without one, every token that is allowed."""
-    head, forbidden = denoiser.lexical, forbidden_tokens(denoiser).to(denoiser.device)
+    allowed = ~forbidden_tokens(denoiser).to(denoiser.device)
+    scores = scores_of_words(denoiser, condition)
+    if scores is None:
+        return torch.nonzero(allowed).flatten().expand(condition.batch_size, -1)
+    return scores.topk(min(VOCABULARY, int(allowed.sum())), dim=1).indices
+
+
+@torch.no_grad()
+def scores_of_words(denoiser: Denoiser, condition: Condition) -> torch.Tensor | None:
+    """How likely the lexical head finds each token, up to a constant, -inf where none is allowed; (batch, vocabulary)
+    fp32. None for a model without one."""
+    head = denoiser.lexical
     if condition.summary is None or head is None:
-        return torch.nonzero(~forbidden).flatten().expand(condition.batch_size, -1)
+        return None
     scores = head.scores(in_company(condition.summary), denoiser.table).float()[: condition.batch_size]
-    scores[:, forbidden] = -torch.inf
-    return scores.topk(min(VOCABULARY, int((~forbidden).sum())), dim=1).indices
+    return scores.masked_fill(forbidden_tokens(denoiser).to(scores.device), -torch.inf)
 
 
 def wanted(vocabulary: torch.Tensor, tokens: Row) -> Row:
