@@ -14,8 +14,8 @@ from unmask.search.foresight import Foresight
 from unmask.search.orders import Orders
 
 if TYPE_CHECKING:
-    from unmask.search.ground import Ground
     from unmask.search.expected import Expected
+    from unmask.search.ground import Ground
     from unmask.search.lens import Lens
 
 Row = tuple[int, ...]

@@ -28,7 +28,7 @@ LEAST_NOISE = 1e-4
 # A text's own noise is known from two answers; others may be a few times as far apart.
 NOISE_MARGIN = 4.0
 TEXTS_AT_ONCE = 256
-# Of a surrogate's likelihood, fluency, length and words where there is a lens: a text's cosine by that is farther from 1.
+# Of a surrogate's likelihood, fluency, length and words, where there is a lens: the cosine by it is farther from 1.
 WEIGHTS_BY_LENS = 0.03, 0.1, 0.1, 0.8
 QUICKLY, EXACTLY = "quickly", "exactly"
 # Texts refused one after the other, each asked alone and twice, before it is found out whether the encoder is gone.
