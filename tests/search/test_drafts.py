@@ -127,6 +127,19 @@ def test_without_feedback_all_are_drawn_at_once(kit: ModuleType, tokenizer: Text
     assert all(target.tried[DRAFT] <= 12 and target.grounds for target in running.targets if not target.is_done)
 
 
+def test_drawn_of_vectors_that_are_elsewhere_they_come_out_as_alone(
+    kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser
+) -> None:
+    writer = searching(kit, tokenizer, denoiser, [], draft_temperature=1.0).writer
+    condition = denoiser.condition(torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4))))
+    numbers = [(1, 0), (1, 3), (2, 0), (1, 0)]
+    together = writer.again(condition, [5, 6, 7, 8], numbers)
+    for row, number in enumerate(numbers):
+        assert writer.again(condition.select(torch.tensor([row])), [5 + row], [number]) == [together[row]]
+    others = writer.again(condition, [5, 6, 7, 8], [(2, 5)] * 4)
+    assert [text for text, _ in others] != [text for text, _ in together], "the seeds say nothing"
+
+
 def test_a_surrogates_word_is_not_listened_to(kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser) -> None:
     running = searching(kit, tokenizer, denoiser, [], drafts=12)
     running.scorer.is_encoder = False  # type: ignore[misc]
