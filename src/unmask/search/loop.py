@@ -128,11 +128,12 @@ class Search:
             target.nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
             target.written = None if target.number in (given or {}) or not self.writer.most_again else 0
 
-    def _write_again(self, targets: list[Target]) -> None:
-        """One more draft of each, of a vector that makes up for what those before were off by."""
-        if not targets:
-            return
-        edits: list[list[Edit]] = [[] for _ in targets]
+    def _written_again(self, targets: list[Target]) -> dict[int, list[Edit]]:
+        """One more draft of each, of a vector that makes up for what those before were off by; none where it is known.
+
+        By the targets' numbers.
+        """
+        drafts: dict[int, list[Edit]] = {target.number: [] for target in targets}
         groups = defaultdict[bool, list[int]](list)
         for number, target in enumerate(targets):
             groups[target.restarts > 0].append(number)
@@ -148,10 +149,11 @@ class Search:
                 if text in target.drafted:
                     target.listen(target.drafted[text])
                 elif text and text not in target.seen:
-                    edits[number] = [Edit(text, DRAFT, 0.0, 0.0, None, target.families)]
+                    drafts[target.number] = [Edit(text, DRAFT, 0.0, 0.0, None, target.families)]
+                    target.seen.add(text)  # no edit needs to come to it as well
                     target.families += 1
-        self._score(targets, self._read(targets, edits))
-        self._settle([target for target in targets if target.is_done])
+        of_targets = self._read(targets, [drafts[target.number] for target in targets])
+        return {target.number: edits for target, edits in zip(targets, of_targets, strict=True)}
 
     def _condition_of(self, targets: list[Target]) -> Condition:
         assert self.condition is not None
@@ -160,21 +162,29 @@ class Search:
     def advance(self) -> None:
         """One more draft of every target that is not done, and once they are enough one round of edits."""
         active, enough = self.active, self.writer.most_again
-        ready = [target for target in active if target.written is None or target.written >= enough]
-        if self.options.only_drafts:
-            self._write_again([t for t in active if t.written is not None and t.written < enough])
+        ready, others = list[Target](), list[Target]()
+        for target in active:
+            (ready if target.written is None or target.written >= enough else others).append(target)
+        only_drafts = self.options.only_drafts
+        drafts = self._written_again(others if only_drafts else [t for t in active if t.written is not None])
+        self._score(others, [drafts[target.number] for target in others])
+        self._settle([target for target in others if target.is_done])
+        if only_drafts:
             self._draw_others(ready)
         else:
-            self._write_again([target for target in active if target.written is not None])
-            self._edit([target for target in ready if not target.is_done])
+            self._edit(ready, drafts)
         self._let_go(active)
 
-    def _edit(self, active: list[Target]) -> None:
-        """Edits of the best texts of each, made, chosen from, and compared."""
+    def _edit(self, active: list[Target], drafts: Mapping[int, list[Edit]]) -> None:
+        """Edits of the best texts of each, made, chosen from, and compared with what `drafts` there are besides."""
         if not active:
             return
         grounds = self._grounds(active)
-        room = [min(self.options.tries, self._room(target)) for target in active]
+        besides = [drafts.get(target.number, []) for target in active]
+        room = [
+            max(0, min(self.options.tries, self._room(target) - len(of_target)))
+            for target, of_target in zip(active, besides, strict=True)
+        ]
         made = 1 if self.screen is None else self.options.screened
         proposals = [
             propose(target, of_target, made * most, self.denoiser.length, self.options.without)
@@ -183,7 +193,7 @@ class Search:
         proposals = self._read(active, proposals)
         if self.screen is not None:
             proposals = self.screen.choose(active, proposals, room)
-        self._score(active, proposals)
+        self._score(active, [[*first, *edits] for first, edits in zip(besides, proposals, strict=True)])
         stuck = []
         for target, tried in zip(active, proposals, strict=True):
             nearest = max((hypothesis.cosine for hypothesis in target.beam), default=-np.inf)
