@@ -22,7 +22,7 @@ ONLY_DRAFTS = {"without": EDITS, "restarts": 0}
 
 
 def target_of(vector: np.ndarray) -> Target:
-    return Target(0, 0, vector, np.random.default_rng(0), 1.0, np.zeros(13))
+    return Target(0, 0, vector, np.random.default_rng(0), 1.0, None)
 
 
 def unit(vector: np.ndarray) -> np.ndarray:

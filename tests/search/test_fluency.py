@@ -75,6 +75,7 @@ def test_what_it_and_the_heads_say_is_what_edits_are_judged_by(
     running = Search(denoiser, scorer, SearchOptions(budget=300, rounds=4, without=without), DECODE, fluency=fluency)
     running.join(vectors, range(4))
     lengths, words = _said_by_heads(denoiser, vectors, without)
+    assert denoiser.repeat_cost is None, "or a word that comes again costs"
     held = 0
     while running.active:
         running.advance()
@@ -83,7 +84,7 @@ def test_what_it_and_the_heads_say_is_what_edits_are_judged_by(
                 tokens, held = list(text.tokens), held + 1
                 expected = 0.0 if lengths is None else scorer.length_weight * lengths[target.number, len(tokens)]
                 if words is not None:
-                    expected += 0.3 * np.mean([words[target.number, token] for token in set(tokens)])
+                    expected += 0.3 * np.mean([words[target.number, token] for token in tokens])
                 assert np.isclose(text.likelihood, fluency.log_likelihoods([text.tokens])[0])
                 assert np.isclose(text.expected, expected, atol=1e-4)
     assert held > 10, "nothing was looked at"

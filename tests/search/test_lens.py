@@ -108,7 +108,7 @@ def test_a_target_compares_by_its_lens(random: np.random.Generator) -> None:
     eye = np.eye(DIMENSION, dtype=np.float32)
     weighed = np.diag(np.where(np.arange(DIMENSION) < 2, 3, 1)).astype(np.float32)
     lens = Lens(np.concatenate([eye, np.zeros((1, DIMENSION), np.float32)]), weighed)
-    made = [Target(0, 0, vector, np.random.default_rng(0), 1.0, np.zeros(9), of) for of in (None, lens)]
+    made = [Target(0, 0, vector, np.random.default_rng(0), 1.0, None, of) for of in (None, lens)]
     plain, by_lens = (target.compared(read) @ target.goal for target in made)
     np.testing.assert_allclose(plain, read @ vector, atol=1e-6)
     np.testing.assert_allclose(by_lens, unit(read @ weighed) @ unit(vector @ weighed), atol=1e-6)
@@ -124,7 +124,7 @@ def test_what_the_best_texts_agree_on_is_the_answer() -> None:
 
 def test_a_target_holds_the_best_texts_only_and_answers_with_one(random: np.random.Generator) -> None:
     lens = fit_lens(vectors(random, 400), vectors(random, 400))
-    target = Target(0, 0, vectors(random, 1)[0], np.random.default_rng(0), 1.0, np.zeros(9), lens)
+    target = Target(0, 0, vectors(random, 1)[0], np.random.default_rng(0), 1.0, None, lens)
     target.agree(0.1)
     assert target.best is None
     crowd = [Hypothesis((1, 2, 3, 4 + n), 0.5 + n / 4000, -3.0) for n in range(1500)]

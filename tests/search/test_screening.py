@@ -44,7 +44,7 @@ PARENT: Row = (1, 2, 30, 4, 31, 6)
 @pytest.fixture
 def target() -> Target:
     """One text is in the beam, and the encoder has told its vector."""
-    made = Target(0, 0, told(TRUTH), np.random.default_rng(0), 1.0, np.zeros(9))
+    made = Target(0, 0, told(TRUTH), np.random.default_rng(0), 1.0, None)
     made.beam = [Hypothesis(PARENT, float(told(PARENT) @ told(TRUTH)), -1.0)]
     made.vectors[PARENT] = made.told[PARENT] = told(PARENT)
     made.seen.add(PARENT)

@@ -57,7 +57,8 @@ class Writer:
         few = self._of_likely_words(condition)
         texts: list[dict[Row, None]] = [{} for _ in row_keys]
         passes = [0] * len(row_keys)
-        for number in range(self.options.drafts - self.most_again):
+        # One more than may be compared is no use, but one there is to show where there is no budget at all.
+        for number in range(min(self.options.drafts - self.most_again, max(1, self.options.budget))):
             order = ORDERS[number % len(ORDERS)]
             temperature = 0.0 if begun == 0 and number < len(ORDERS) else self.options.draft_temperature
             change = (1 + begun % WIDEST_CHANGE) * LENGTH_CHANGES[number % len(LENGTH_CHANGES)]
@@ -83,7 +84,7 @@ class Writer:
         return self._write(self._of_likely_words(condition), row_keys, ORDER_AGAIN, temperature, of_streams)
 
     def _of_likely_words(self, condition: Condition) -> Condition:
-        """As all else is made of them; the logits of the others would take most of the time."""
+        """With the few tokens that all else is made of; the logits of the others would take most of the time."""
         if condition.summary is None:
             return condition
         with nullcontext() if self.dtype is None else autocast(self.denoiser.device, self.dtype):

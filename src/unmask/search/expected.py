@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of a word, in nats: one that is not expected at all must not outweigh what the vector says.
 LEAST_EXPECTED = -12.0
+# What a word loses that comes again, in parts of how seldom it does in texts.
+REPEATED = 3.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Expected:
 
     log_lengths: np.ndarray | None  # (longest + 1,) nats; None where the network has no head for that
     log_words: np.ndarray | None  # (vocabulary,) nats, at least LEAST_EXPECTED; the same
+    again: np.ndarray | None = None  # (vocabulary,) nats that each word loses where it stands in the text already
 
     def length(self, tokens: Row) -> float:
         """How much less likely the length of a text is than the likeliest, in nats."""
@@ -34,13 +37,21 @@ class Expected:
 
     def words(self, tokens: Row) -> float:
         """How likely the words of a text are in the mean, in nats."""
-        return 0.0 if self.log_words is None or not tokens else float(self.log_words[[*{*tokens}]].mean())
+        if self.log_words is None or not tokens:
+            return 0.0
+        ids = np.array(tokens)
+        said = float(self.log_words[ids].sum())
+        if self.again is not None and len({*tokens}) < len(tokens):
+            is_first = np.zeros(len(ids), dtype=bool)
+            is_first[np.unique(ids, return_index=True)[1]] = True
+            said -= float(self.again[ids[~is_first]].sum())
+        return said / len(tokens)
 
 
 def expected_of(
     denoiser: Denoiser, vectors: torch.Tensor, condition: Condition, without: Collection[str]
 ) -> list[Expected]:
-    """Of each of the vectors (rows, dimension), which is theirs too whatever they stand beside."""
+    """Of each of the vectors (rows, dimension), the same whatever else stands beside it."""
     count = len(vectors)
     lengths, words = None, None
     if LENGTH not in without:
@@ -50,7 +61,12 @@ def expected_of(
         words = scores_of_words(denoiser, condition)
     if words is not None:
         words = words.log_softmax(dim=1).clamp(min=LEAST_EXPECTED)  # (rows, vocabulary)
+    # Words that are sure would otherwise be said again and again: each of them is expected once.
+    again = None if denoiser.repeat_cost is None else REPEATED * denoiser.repeat_cost.float().cpu().numpy()
+
+    def each(said: torch.Tensor | None) -> list[np.ndarray] | list[None]:
+        return [None] * count if said is None else list(said[:count].cpu().numpy())
+
     return [
-        Expected(*(None if said is None else said[row].cpu().numpy() for said in (lengths, words)))
-        for row in range(count)
+        Expected(of_length, of_words, again) for of_length, of_words in zip(each(lengths), each(words), strict=True)
     ]

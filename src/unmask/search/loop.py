@@ -19,7 +19,7 @@ from unmask.search.drafts import Writer
 from unmask.search.expected import expected_of
 from unmask.search.ground import Ground
 from unmask.search.hypotheses import DRAFT, Edit, Hypothesis, Row, Target
-from unmask.search.options import SearchOptions
+from unmask.search.options import WORDS, SearchOptions
 from unmask.search.proposals import propose
 from unmask.search.reading import conditioned, read_blanks
 from unmask.search.scorers import LEAST_NOISE, Scorer, noise_between
@@ -61,6 +61,7 @@ class Search:
         self.screen = None if screen is None or "screen" in options.without else Screen(
             screen, self._read, of_edits, denoiser.length, "combination" not in options.without
         )  # fmt: skip
+        self._not_asked_of_heads = {*options.without, *(() if scorer.word_weight else (WORDS,))}
         # A surrogate errs alike on all drafts of a vector: those made of what it says would make up for its own errors.
         self.writer = Writer(denoiser, options, decode_options, schedule, dtype, listens=scorer.is_encoder)
         self.targets: list[Target] = []
@@ -78,7 +79,7 @@ class Search:
         decode_seed, given_vectors = self.decode_options.seed, vectors.cpu().numpy()
         with self._precision(), torch.no_grad():
             condition = conditioned(self.denoiser, list(given_vectors))
-            expected = expected_of(self.denoiser, vectors, condition, self.options.without)
+            expected = expected_of(self.denoiser, vectors, condition, self._not_asked_of_heads)
         sizes = np.linalg.norm(given_vectors, axis=1).tolist()
         new = [
             Target(
@@ -150,7 +151,8 @@ class Search:
                     target.listen(target.drafted[text])
                 elif text and text not in target.seen:
                     drafts[target.number] = [Edit(text, DRAFT, 0.0, 0.0, None, target.families)]
-                    target.seen.add(text)  # no edit needs to come to it as well
+                    target.seen.add(text)  # no edit needs to come to it as well,
+                    target.waiting.pop(text, None)  # nor one that was made before
                     target.families += 1
         of_targets = self._read(targets, [drafts[target.number] for target in targets])
         return {target.number: edits for target, edits in zip(targets, of_targets, strict=True)}

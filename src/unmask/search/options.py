@@ -10,7 +10,8 @@ EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "ord
 FEEDBACK, AIM, LENGTH, WORDS = "feedback", "aim", "length", "words"
 # What else can be left out: drafts that make up for what those before were off by, blanks that are read from a vector
 # moved away from the text's own, a surrogate's choice among many edits, how likely the n-grams of the training texts
-# make a text, and beside them how likely the length head makes its length, and the lexical head its words.
+# make a text, and beside them what the length head says of its length and, for a surrogate, the lexical head of its
+# words.
 KINDS = (*EDITS, FEEDBACK, AIM, "screen", "fluency", LENGTH, WORDS)
 
 
@@ -23,7 +24,7 @@ class SearchOptions:
     budget: int = 1500  # most texts compared with one vector: encoder calls, unless a surrogate compares
     rounds: int = 60  # most rounds of edits
     beam: int = 4  # texts kept from round to round
-    drafts: int = 32  # texts to begin with, all but the first few made of what those before were off by
+    drafts: int = 32  # texts to begin with; where the encoder compares all but the first few make up for those before
     tries: int = 32  # edits embedded for one vector in one round
     screened: int = 5  # times as many edits are made, where a surrogate can choose among them
     alternatives: int = 12  # tokens that the denoiser names at each place

@@ -28,7 +28,7 @@ class Screen:
     """A surrogate that chooses, mended by what the encoder has said."""
 
     surrogate: Scorer
-    read: Reading  # edits with what is known of their length and likelihood
+    read: Reading  # edits with how likely they are and what the vector's heads expect
     weight: float  # of the likelihood
     longest: int  # tokens that a text may have
     looks_ahead: bool = True

@@ -72,9 +72,8 @@ def searched(
             part = slice(joined, joined + room)
             running.join(vectors[part], keys[part], None if beginnings is None else beginnings[part])
         step += 1
-        record = record_of(
-            running, running.targets, shown, step, max(step, waves * (running.options.drafts + running.options.rounds))
-        )
+        most = waves * (1 + running.writer.most_again + running.options.rounds)
+        record = record_of(running, running.targets, shown, step, max(step, most))
         shown = record.tokens.numpy()
         yield record
 
