@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from unmask.decoding import DecodeOptions
 from unmask.denoiser.network import Denoiser
 from unmask.search.drafts import Writer
 from unmask.search.expected import LEAST_EXPECTED, Expected, expected_of
 from unmask.search.options import LENGTH, WORDS, SearchOptions
+from unmask.search.words import vocabularies_of
 from unmask.text.tokens import TextTokenizer
 
 LOG_WORDS = np.log(np.array([0.5, 0.25, 0.125, 0.125], dtype=np.float32))
@@ -53,9 +55,6 @@ def test_a_vector_expects_the_same_in_any_company_and_only_what_it_is_asked(
 def test_drafts_are_made_of_the_likeliest_words_and_alone_of_the_same(
     kit: ModuleType, taught: Denoiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unmask.decoding import DecodeOptions
-    from unmask.search.words import vocabularies_of
-
     monkeypatch.setattr("unmask.search.words.VOCABULARY", 5)
     options = SearchOptions(drafts=6, draft_temperature=1.5)
     condition = taught.condition(torch.from_numpy(kit.OrderedBag().encode(kit.sentences(4, seed=5))))

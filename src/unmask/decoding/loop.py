@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import torch
 
 from unmask.decoding import DECODERS, DEFAULT_DECODER
 from unmask.decoding.drafts import decode_drafts
-from unmask.decoding.offered import PAD_COLUMN, columns_of, whole_rows, with_pad
+from unmask.decoding.offered import Offered, whole_rows
 from unmask.decoding.options import DecodeOptions
 from unmask.decoding.policy import Canvas, Policy, StepPlan, time_of_share
 from unmask.decoding.proposals import Proposals, Readings, positions_at_once, propose, read_logits
@@ -184,17 +184,17 @@ class Decoding:
         """One pass of the network, then its output head in pieces, so that memory stays bounded."""
         given = time if self.denoiser.uses_time else None
         features = self.denoiser.features(tokens, positions, condition, given, self._lexical_weight)
-        if condition.vocabulary is None:
+        few = Offered(condition.vocabulary, self.canvas.pad_id).few  # (rows, 1 + few)
+        if few is None:
             size = positions_at_once(self.denoiser.vocabulary_size, features.device)
             for start in range(0, len(features), size):
                 part = slice(start, start + size)
                 yield part, self.denoiser.logits(features[part])
             return
-        offered = with_pad(condition.vocabulary, self.canvas.pad_id)  # (rows, 1 + few)
-        counts, size = positions.sum(dim=1).tolist(), positions_at_once(offered.shape[1], features.device)
+        counts, size = positions.sum(dim=1).tolist(), positions_at_once(few.shape[1], features.device)
         for rows, part in whole_rows(counts, size):
-            of_rows = zip(features[part].split(counts[rows]), offered[rows], strict=True)
-            yield part, torch.cat([self.denoiser.logits(of_row, offer) for of_row, offer in of_rows])
+            of_rows = zip(features[part].split(counts[rows]), few[rows], strict=True)
+            yield part, torch.cat([self.denoiser.logits(of_row, tokens) for of_row, tokens in of_rows])
 
     def _lowered_logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor
@@ -203,10 +203,10 @@ class Decoding:
         row_of, place_of = positions.nonzero(as_tuple=True)  # (positions,) each
         lowering = self._lowering(tokens)  # (rows, length)
         each_time = self.denoiser.repeat_cost is not None
-        # A token without a column of its own stands in PAD's, where it must lose nothing.
-        columns = tokens if condition.vocabulary is None else columns_of(condition.vocabulary, tokens)
-        if lowering is not None and condition.vocabulary is not None:
-            lowering = lowering.masked_fill(columns == PAD_COLUMN, 0.0)
+        offered = Offered(condition.vocabulary, self.canvas.pad_id)
+        columns = offered.columns(tokens)
+        if lowering is not None:  # a token without a column of its own stands in PAD's, where it must lose nothing
+            lowering = lowering.masked_fill(columns == offered.pad_column, 0.0)
         for part, logits in self._logits(tokens, positions, condition, time):  # (part, vocabulary)
             if lowering is not None:
                 lower_others(logits, columns[row_of[part]], lowering[row_of[part]], place_of[part], each_time)
@@ -240,17 +240,13 @@ class Decoding:
         condition = self.condition if whole else self.condition.select(rows)
         drawn = None if uniforms is None else uniforms[positions]  # (positions,)
         competes = by_token[:, None].expand_as(positions)[positions]  # (positions,)
-        pad = self.canvas.pad_id if condition.vocabulary is None else PAD_COLUMN
-        parts = []
+        offered, parts = Offered(condition.vocabulary, self.canvas.pad_id), []
         with self._precision():
             for part, logits in self._lowered_logits(tokens, positions, condition, time):  # (part, vocabulary)
                 of_part = None if drawn is None else drawn[part]
-                parts.append(read_logits(logits, pad, self.options, of_part, competes[part]))
+                parts.append(read_logits(logits, offered.pad_column, self.options, of_part, competes[part]))
         readings = Readings.concatenate(parts)
-        if condition.vocabulary is None:
-            return readings
-        offered = with_pad(condition.vocabulary, self.canvas.pad_id)  # (rows, 1 + few)
-        return replace(readings, words=offered[positions.nonzero(as_tuple=True)[0], readings.words])
+        return replace(readings, words=offered.tokens(positions.nonzero(as_tuple=True)[0], readings.words))
 
     def _lowering(self, tokens: torch.Tensor) -> torch.Tensor | None:
         """What the words that stand in tokens (rows, length) already lose of their logits; None if nothing."""
@@ -263,7 +259,7 @@ class Decoding:
         return penalty * visible if cost is None else penalty * cost[tokens] * visible
 
     def _precision(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
+        return autocast(self.denoiser.device, self._dtype)
 
 
 def lower_others(

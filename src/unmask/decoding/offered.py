@@ -1,4 +1,4 @@
-"""Logits of a few tokens only, other ones for each row: which column stands for which token."""
+"""Logits of all tokens, or of a few, other ones for each row: which column stands for which token."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-PAD_COLUMN = 0
 
+class Offered:
+    """Of rows with a vocabulary (rows, few), in rising order and without PAD, which comes first; None: of all."""
 
-def with_pad(vocabulary: torch.Tensor, pad_id: int) -> torch.Tensor:
-    """Which token each column stands for; (rows, 1 + few)."""
-    return torch.nn.functional.pad(vocabulary, (1, 0), value=pad_id)
+    def __init__(self, vocabulary: torch.Tensor | None, pad_id: int) -> None:
+        self._vocabulary = vocabulary
+        self.few = None if vocabulary is None else torch.nn.functional.pad(vocabulary, (1, 0), value=pad_id)
+        self.pad_column = pad_id if vocabulary is None else 0
 
+    def columns(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The column of each of tokens (rows, length); PAD's for those that a row's vocabulary has not."""
+        if self._vocabulary is None:
+            return tokens
+        places = torch.searchsorted(self._vocabulary, tokens).clamp(max=self._vocabulary.shape[1] - 1)  # (rows, length)
+        return torch.where(self._vocabulary.gather(1, places) == tokens, places + 1, self.pad_column)
 
-def columns_of(vocabulary: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """The column of each of tokens (rows, length); PAD's for those that a row's vocabulary has not."""
-    places = torch.searchsorted(vocabulary, tokens).clamp(max=vocabulary.shape[1] - 1)  # (rows, length)
-    return torch.where(vocabulary.gather(1, places) == tokens, places + PAD_COLUMN + 1, PAD_COLUMN)
+    def tokens(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """What a column of each of the rows stands for; both (any,)."""
+        return columns if self.few is None else self.few[rows, columns]
 
 
 def whole_rows(counts: Sequence[int], most: int) -> Iterator[tuple[slice, slice]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -87,7 +86,7 @@ class Writer:
         """With the few tokens that all else is made of; the logits of the others would take most of the time."""
         if condition.summary is None:
             return condition
-        with nullcontext() if self.dtype is None else autocast(self.denoiser.device, self.dtype):
+        with autocast(self.denoiser.device, self.dtype):
             likeliest = vocabularies_of(self.denoiser, condition)
         return replace(condition, vocabulary=likeliest.sort(dim=1).values)
 

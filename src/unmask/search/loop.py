@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -343,7 +343,7 @@ class Search:
         target.forget()
 
     def _precision(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._dtype is None else autocast(self.denoiser.device, self._dtype)
+        return autocast(self.denoiser.device, self._dtype)
 
     def _let_go(self, targets: list[Target]) -> None:
         """Of those that are done keep the answers: where a surrogate compares, what its best texts agree on most."""
