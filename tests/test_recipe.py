@@ -182,7 +182,7 @@ def test_no_tree_of_values_gets_past_the_door_or_breaks_it(tree: dict[str, objec
 def test_no_override_breaks_the_door(keys: list[str], value: str) -> None:
     recipe = recipe_folder() / f"{recipe_names()[0]}.yaml"
     with contextlib.suppress(RecipeError):
-        load_recipe(recipe, [f"{'.'.join(keys)}={value}"])
+        assert isinstance(load_recipe(recipe, [f"{'.'.join(keys)}={value}"]), Recipe)
 
 
 def test_batches_may_all_be_cut_only_where_no_network_has_to_learn_the_end() -> None:
