@@ -86,9 +86,7 @@ def test_dimension(minilm: Encoder, right: np.ndarray, renormalised: bool, words
     cut = right[:, :128]
     if renormalised:
         cut = cut / np.linalg.norm(cut, axis=1, keepdims=True)
-    expect(
-        diagnose(minilm, TEXTS, cut), "dimension", words, "first 128 of the encoder's 384", "--truncate-dim 128"
-    )
+    expect(diagnose(minilm, TEXTS, cut), "dimension", words, "first 128 of the encoder's 384", "--truncate-dim 128")
 
 
 def test_dimension_that_the_encoder_itself_cut(byte_folder: Path) -> None:
@@ -131,9 +129,7 @@ def test_a_common_prefix(minilm: Encoder) -> None:
 
 def test_a_named_prompt_and_a_prompt_too_many(gemma_folder: Path) -> None:
     plain, prompted = (tiny(gemma_folder, prompt=name) for name in (None, "document"))
-    expect(
-        diagnose(plain, TEXTS, prompted.encode(TEXTS)), "prompt", "model's prompt 'document'", "--prompt document"
-    )
+    expect(diagnose(plain, TEXTS, prompted.encode(TEXTS)), "prompt", "model's prompt 'document'", "--prompt document")
     expect(diagnose(prompted, TEXTS, plain.encode(TEXTS)), "prompt", "without a prompt")
 
 
@@ -163,9 +159,7 @@ def test_dense_heads_left_out(gemma_folder: Path) -> None:
 
 def test_another_tasks_adapter(jina_folder: Path) -> None:
     given = tiny(jina_folder, task="retrieval.query").encode(TEXTS)
-    expect(
-        diagnose(tiny(jina_folder, task="text-matching"), TEXTS, given), "task", "'retrieval_query'", "--task retr"
-    )
+    expect(diagnose(tiny(jina_folder, task="text-matching"), TEXTS, given), "task", "'retrieval_query'", "--task retr")
 
 
 def test_truncation_of_the_long_texts_only(byte_folder: Path) -> None:
