@@ -13,7 +13,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from unmask.benchmark.publishing.guiding import STRENGTHS
 from unmask.cli.main import app
+from unmask.decoding import DECODERS
 
 WORDS = ("river", "bridge", "letter", "garden", "winter", "teacher")
 SENTENCES = [f"The {a} stood near the old {b} in the {c}." for a in WORDS for b in WORDS for c in WORDS if a != b != c]
@@ -38,7 +40,11 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name": "tiny",
         "text": {"sources": [{"path": str(root / "train.txt")}], "length": 16},
         "pairs": {"near_duplicates": "equal", "validation_share": 0.1, "test_share": 0},
-        "denoiser": {"backbone": backbone, "lexical": {"enabled": True, "hidden": 8, "candidates": 4}},
+        "denoiser": {
+            "backbone": backbone,
+            "lexical": {"enabled": True, "hidden": 8, "candidates": 4},
+            "conditioning": {"null_dropout": 0.5},
+        },
         "training": {"max_steps": 2, "batch_size": 8, "log_every": 1, "validation_decode_rows": 0, "precision": "fp32"},
     }
     (root / "tiny.yaml").write_text(yaml.safe_dump(tree), "utf-8")
@@ -105,6 +111,15 @@ def test_remask_has_both_readings(workshop: Path) -> None:
     ]  # fmt: skip
 
 
+def test_guidance_has_every_decoder_and_strength(workshop: Path) -> None:
+    rows = check(bench(workshop, "guidance"), workshop, "guidance")
+    held = [(row["details"]["decoder"], row["details"]["guidance"]) for row in rows]
+    assert held == [(decoder, strength) for decoder in DECODERS.names for strength in STRENGTHS]
+    passes = [row["numbers"]["forward_passes_per_vector"] for row in rows[: len(STRENGTHS)]]
+    assert passes[1:] == [2 * passes[0]] * (len(STRENGTHS) - 1)
+    assert "| confidence | 0.05 |" in bench(workshop, "guidance", "--decoder", "confidence", out="one").stdout
+
+
 def test_breakdown_by_everything(workshop: Path) -> None:
     done = bench(workshop, "breakdown", "--pairs", str(workshop / "pairs"))
     rows = check(done, workshop, "breakdown")
@@ -153,9 +168,11 @@ def test_the_search_as_curves_by_scorer_and_length(workshop: Path) -> None:
     beside = workshop / "run" / "best" / FOLDER
     train_surrogate(workshop / "run", workshop / "pairs", beside, choices, device="cpu")
     try:
-        rows = check(bench(workshop, "search", "--budget", "30"), workshop, "search")
+        done = bench(workshop, "search", "--budget", "30")
     finally:
         shutil.rmtree(beside)
+    rows = check(done, workshop, "search")
+    assert "| strategy | text by text against | n | compared texts | token F1 gained, % |" in done.stdout
     assert len(list((workshop / "results" / "parts").glob(f"search-{'[0-9a-f]' * 16}.npz"))) == 4
     labels = list(dict.fromkeys(row["label"] for row in rows))
     assert labels == [
@@ -170,6 +187,14 @@ def test_the_search_as_curves_by_scorer_and_length(workshop: Path) -> None:
         for row in curves if row["label"].startswith("search, encoder")
     }  # fmt: skip
     assert by_encoder[30] >= by_encoder[18] - 1e-3
+    found = {(row["label"], row["numbers"]["most"]): row["metrics"] for row in curves}
+    for (label, most), metrics in found.items():
+        if label == "confidence, no scorer":
+            assert "token_f1_gained" not in metrics
+            continue
+        beside = ("search, encoder", most) if label.startswith("best") else ("confidence, no scorer", 0)
+        gained = metrics["token_f1"]["value"] - found[beside]["token_f1"]["value"]
+        assert metrics["token_f1_gained"]["value"] == pytest.approx(gained)
     assert {row["details"]["name"] for row in rows if row["details"]["group"] == "length"} <= {"6 to 12", "13 to 20"}
 
 

@@ -67,7 +67,8 @@ class ScriptedDenoiser:
     length, mask_id, pad_id = LENGTH, MASK, PAD
 
     def __init__(self, logits: torch.Tensor) -> None:
-        self.script = logits
+        self.forbidden = logits.isneginf().all(dim=0)  # (vocabulary,); as a real one: in the head, not in the features
+        self.script = logits.masked_fill(self.forbidden, 0.0)
         self.vocabulary_size = logits.shape[1]
         self.asked: list[torch.Tensor] = []
         self.times: list[torch.Tensor] = []
@@ -83,7 +84,10 @@ class ScriptedDenoiser:
         return self.script.expand(len(ids), *self.script.shape)[positions].clone()
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        return features
+        return features.masked_fill(self.forbidden, -math.inf)
+
+    def condition_of_none(self) -> AnyCondition:
+        return AnyCondition(1)
 
 
 class AnyCondition:

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from unmask.decoding import DECODERS, DecodeOptions, Decoding, decode
+from unmask.denoiser.conditioning import Condition
 from unmask.denoiser.network import Denoiser
 from unmask.diffusion.schedules import ExponentialSchedule
-from unmask.errors import UnknownName
+from unmask.errors import UnknownName, VectorError
 from unmask.records import DecodeStep
 
 every_decoder = pytest.mark.parametrize("decoder", DECODERS.names)
@@ -23,6 +24,7 @@ OPTIONS = {
         steps=7, temperature=0.7, counts="cosine", remask_mode="threshold", remask_share=0.3
     ),
     "resampled": DecodeOptions(steps=4, temperature=1.0, resample_all=True),
+    "guided": DecodeOptions(steps=5, guidance=0.7),
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 
@@ -96,7 +98,7 @@ def test_steps_tell_a_consistent_story(
         assert not bool((appeared & ~step.is_new).any())
         assert not bool((step.is_new & ~visible).any())
         spent = step.forward_passes - passes
-        assert bool(((spent == 0) | (spent == 1)).all())
+        assert bool(((spent == 0) | (spent == (2 if options.guidance else 1))).all())
         assert not bool((step.is_new.any(1) & (spent == 0)).any())
         # Words, then padding, also while there are holes.
         last_word = torch.where(visible & (step.tokens != kit.PAD), torch.arange(kit.LENGTH), -1).amax(1)
@@ -235,6 +237,53 @@ def test_given_words_that_are_not_among_the_few_stay(kit: Any, denoiser: Denoise
         last = decoding.advance()
     assert (last.tokens[:, 2] == 30).all()
     assert set(last.tokens.flatten().tolist()) <= {kit.PAD, 6, 9, 11, 30}
+
+
+def test_rows_that_know_other_things_do_not_join_and_nothing_is_lost(denoiser: Denoiser, vectors: torch.Tensor) -> None:
+    decoding, condition = Decoding(denoiser), denoiser.condition(vectors)
+    decoding.join(condition, range(7))
+    with pytest.raises(AssertionError, match="two kinds"):
+        decoding.join(replace(condition, vocabulary=torch.tensor([[6, 9]]).repeat(7, 1)), range(7, 14))
+    assert decoding.state is not None and len(decoding.state) == 7
+
+
+def chances(decoding: Decoding, condition: Condition, place: int, kit: Any) -> torch.Tensor:
+    """Log probability of every word at one place of an empty text; (vocabulary,)."""
+    decoding.join(condition, [0])
+    said = decoding.alternatives(place, kit.VOCABULARY)
+    return torch.tensor([chance for _, chance in sorted(said)]).log()
+
+
+def test_guidance_moves_on_from_what_is_written_without_the_vector(
+    kit: Any, denoiser: Denoiser, vectors: torch.Tensor
+) -> None:
+    given, nothing = denoiser.condition(vectors[:1]), denoiser.condition_of_none()
+    plain = chances(Decoding(denoiser), given, 3, kit)
+    without = chances(Decoding(denoiser), nothing, 3, kit)
+    guided = chances(Decoding(denoiser, options=DecodeOptions(guidance=0.5)), given, 3, kit)
+    allowed = plain.isfinite()
+    expected = (plain + 0.5 * (plain - without))[allowed].log_softmax(dim=0)
+    torch.testing.assert_close(guided[allowed], expected, atol=1e-4, rtol=1e-4)
+    assert (guided - plain)[allowed].abs().max() > 0.1
+    assert torch.equal(guided.isfinite(), allowed)
+
+
+@every_decoder
+def test_guidance_does_nothing_to_what_is_written_without_a_vector_and_costs_twice(
+    denoiser: Denoiser, decoder: str
+) -> None:
+    nothing = denoiser.condition_of_none()
+    *_, plain = decode(denoiser, nothing, decoder, DecodeOptions(steps=5))
+    *_, guided = decode(denoiser, nothing, decoder, DecodeOptions(steps=5, guidance=2.0))
+    assert torch.equal(plain.tokens, guided.tokens)
+    assert torch.equal(2 * plain.forward_passes, guided.forward_passes)
+
+
+def test_a_network_that_knows_no_null_vector_is_not_guided(kit: Any, vectors: torch.Tensor) -> None:
+    denoiser = kit.make_denoiser()
+    denoiser.vector.null_vector.zero_()
+    with pytest.raises(VectorError, match=r"null_dropout was 0.*leave guidance at 0"):
+        next(decode(denoiser, vectors, options=DecodeOptions(guidance=0.1)))
 
 
 def test_an_unknown_decoder_is_named_with_its_neighbour(denoiser: Denoiser, vectors: torch.Tensor) -> None:

@@ -18,6 +18,8 @@ from unmask.errors import InputError
         ("top_p", 0.0),
         ("top_p", 1.1),
         ("seed", -1),
+        ("guidance", -0.5),
+        ("guidance", float("nan")),
         ("counts", "quadratic"),
         ("remask_mode", "highest"),
         ("drafts", 0),

@@ -78,7 +78,7 @@ def test_the_best_cosine_never_falls(kit: ModuleType, tokenizer: TextTokenizer, 
     assert len(steps) > 2 and (cosines.diff(dim=0) >= 0).all()
 
 
-@pytest.mark.parametrize("kind", ["random", "averaged", "noised"])
+@pytest.mark.parametrize("kind", ["random", "averaged", "noised", "of longer texts"])
 def test_vectors_that_no_text_has_end_by_themselves_and_unverified(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, kind: str
 ) -> None:
@@ -88,6 +88,11 @@ def test_vectors_that_no_text_has_end_by_themselves_and_unverified(
         vectors = stream.normal(size=vectors.shape).astype(np.float32)
     elif kind == "averaged":
         vectors = (vectors[:4] + vectors[4:]) / 2
+    elif kind == "of longer texts":
+        sentences = kit.sentences(20)
+        texts = [" ".join(sentences[start : start + 5]) for start in range(0, 20, 5)]
+        assert min(len(text.split()) for text in texts) > denoiser.length
+        vectors = kit.OrderedBag().encode(texts)
     else:
         vectors = vectors + stream.normal(size=vectors.shape).astype(np.float32) * vectors.std()
     steps, _ = run(kit, tokenizer, denoiser, vectors, budget=100_000, patience=3)

@@ -50,6 +50,7 @@ class Choices(TypedDict, total=False):
     drafts: int
     lexical_weight: float | None
     repeat_penalty: float | None
+    guidance: float
     counts: Literal["linear", "cosine"]
     resample_all: bool
     remask_mode: Literal["lowest", "threshold"]

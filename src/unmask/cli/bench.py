@@ -21,7 +21,7 @@ What = Annotated[
     str,
     typer.Argument(
         metavar="TABLE",
-        help="decoders, remask, milestones, masking, conditioning, breakdown, cost, search, search-ablation, "
+        help="decoders, remask, guidance, milestones, masking, conditioning, breakdown, cost, search, search-ablation, "
         "search-order or examples; or plot.",
     ),
 ]

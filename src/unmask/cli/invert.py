@@ -51,6 +51,9 @@ RepeatPenalty = Annotated[
     float | None,
     typer.Option(help="Against words that come again: logits, or a factor if by word; the model's if left out."),
 ]
+Guidance = Annotated[
+    float, typer.Option(help="Move on by so much from what would be written without the vector; twice the passes.")
+]
 Counts = Annotated[str, typer.Option(help="confidence: how the number still masked falls: linear, cosine.")]
 ResampleAll = Annotated[bool, typer.Option("--resample-all", help="euler: set every position anew at each step.")]
 RemaskShare = Annotated[float, typer.Option(help="euler_remask: share masked again, or least confidence.")]
@@ -76,6 +79,7 @@ def invert(
     drafts: Drafts = 1,
     lexical_weight: LexicalWeight = None,
     repeat_penalty: RepeatPenalty = None,
+    guidance: Guidance = 0.0,
     counts: Counts = "linear",
     resample_all: ResampleAll = False,
     remask_share: RemaskShare = 0.05,
@@ -122,8 +126,9 @@ def invert(
     check_scorer(scorer, [decoder])
     choices: dict[str, Any] = {
         "steps": steps, "temperature": temperature, "top_p": top_p, "seed": seed, "drafts": drafts,
-        "lexical_weight": lexical_weight, "repeat_penalty": repeat_penalty, "counts": counts,
-        "resample_all": resample_all, "remask_share": remask_share, "remask_mode": remask_mode, "restart_t": restart_t,
+        "lexical_weight": lexical_weight, "repeat_penalty": repeat_penalty, "guidance": guidance,
+        "counts": counts, "resample_all": resample_all, "remask_share": remask_share, "remask_mode": remask_mode,
+        "restart_t": restart_t,
     }  # fmt: skip
     options, search = DecodeOptions(**choices), search_options(scorer, budget, rounds, beam, answers)
     set_threads(threads)

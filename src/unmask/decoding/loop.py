@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from unmask.denoiser.network import Denoiser
 
 
+Logits = Iterator[tuple[slice, torch.Tensor]]  # of a part of the positions, (part, vocabulary)
+
 # Passes that judge a text: so many blocks of it, each given those before it.
 JUDGING_PASSES = 8
 
@@ -54,6 +56,8 @@ class Decoding:
         self._steps_taken = 0
         chosen = self.options.lexical_weight
         self._lexical_weight = denoiser.lexical_weight if chosen is None else chosen
+        with self._precision(), torch.no_grad():
+            self._unguided = denoiser.condition_of_none() if self.options.guidance else None
 
     @torch.no_grad()
     def join(
@@ -107,7 +111,7 @@ class Decoding:
         proposals = self._propose(active, plan, asked, rows)
         set_now = self.policy.apply(active, plan, proposals)  # (rows, length)
         active.step += 1
-        active.passes += asked
+        active.passes += asked if self._unguided is None else 2 * asked
         active.finished |= active.step >= active.total
         self.state.write(rows, active)
         self._steps_taken += 1
@@ -174,16 +178,32 @@ class Decoding:
         masked, targets = tokens.masked_fill(hidden, self.canvas.mask_id), tokens[asked]
         found = [torch.empty(0, device=tokens.device)]
         with self._precision():
-            for part, logits in self._logits(masked, asked, self.condition.of_any_words(), time):  # (part, vocabulary)
+            condition = self.condition.of_any_words()
+            features = self._features(masked, asked, condition, time)
+            for part, logits in self._logits(features, asked, condition):  # (part, vocabulary)
                 found.append(logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(dim=1))
         return torch.cat(found)
 
-    def _logits(
+    def _features(
         self, tokens: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor
-    ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """One pass of the network, then its output head in pieces, so that memory stays bounded."""
+    ) -> torch.Tensor:
+        """What the network says at the positions, (positions, hidden)."""
         given = time if self.denoiser.uses_time else None
-        features = self.denoiser.features(tokens, positions, condition, given, self._lexical_weight)
+        return self.denoiser.features(tokens, positions, condition, given, self._lexical_weight)
+
+    def _guided_features(
+        self, tokens: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor
+    ) -> torch.Tensor:
+        """The same, moved away from what it says without the vector. Logits are linear in features, so that moves
+        them alike."""
+        features = self._features(tokens, positions, condition, time)
+        if self._unguided is None:
+            return features
+        nothing = self._unguided.select(torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device))
+        return torch.lerp(self._features(tokens, positions, nothing, time), features, 1 + self.options.guidance)
+
+    def _logits(self, features: torch.Tensor, positions: torch.Tensor, condition: Condition) -> Logits:
+        """The output head in pieces, so that memory stays bounded."""
         few = Offered(condition.vocabulary, self.canvas.pad_id).few  # (rows, 1 + few)
         if few is None:
             size = positions_at_once(self.denoiser.vocabulary_size, features.device)
@@ -198,8 +218,8 @@ class Decoding:
 
     def _lowered_logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor
-    ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """The same, less what words lose that stand in the text already."""
+    ) -> Logits:
+        """One pass of the network; guided, and less what words lose that stand in the text already."""
         row_of, place_of = positions.nonzero(as_tuple=True)  # (positions,) each
         lowering = self._lowering(tokens)  # (rows, length)
         each_time = self.denoiser.repeat_cost is not None
@@ -207,7 +227,8 @@ class Decoding:
         columns = offered.columns(tokens)
         if lowering is not None:  # a token without a column of its own stands in PAD's, where it must lose nothing
             lowering = lowering.masked_fill(columns == offered.pad_column, 0.0)
-        for part, logits in self._logits(tokens, positions, condition, time):  # (part, vocabulary)
+        features = self._guided_features(tokens, positions, condition, time)
+        for part, logits in self._logits(features, positions, condition):  # (part, vocabulary)
             if lowering is not None:
                 lower_others(logits, columns[row_of[part]], lowering[row_of[part]], place_of[part], each_time)
             yield part, logits

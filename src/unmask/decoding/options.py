@@ -19,6 +19,8 @@ class DecodeOptions:
     drafts: int = 1  # texts written for each vector; the one stays that the network finds likeliest
     lexical_weight: float | None = None  # of the lexical head's scores; None: the model's own
     repeat_penalty: float | None = None  # against words that the text has: logits, or a factor where costs are by word
+    # How far logits are moved on, away from what they are where no vector is known: 1 as far again, 0 not at all.
+    guidance: float = 0.0
     counts: Literal["linear", "cosine"] = "linear"  # `confidence`: how the number of masked positions falls
     resample_all: bool = False  # `euler`: set every position anew at each step, as the papers do
     remask_mode: Literal["lowest", "threshold"] = "lowest"  # `euler_remask`: which reading of τ
@@ -36,6 +38,7 @@ class DecodeOptions:
         require(weight is None or 0 <= weight < float("inf"), "lexical_weight", weight, "0 (none) or more")
         free = self.repeat_penalty is None or 0 <= self.repeat_penalty < float("inf")
         require(free, "repeat_penalty", self.repeat_penalty, "0 (none) or more")
+        require(0 <= self.guidance < float("inf"), "guidance", self.guidance, "0 (none) or more")
         require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2^63 - 1")
         require(self.counts in ("linear", "cosine"), "counts", self.counts, "linear or cosine")
         require(self.remask_mode in ("lowest", "threshold"), "remask_mode", self.remask_mode, "lowest or threshold")

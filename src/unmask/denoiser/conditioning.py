@@ -51,6 +51,7 @@ class Condition:
         """One batch out of several: rows join a running batch this way."""
         names = [item.name for item in fields(parts[0])]
         columns = {name: [getattr(part, name) for part in parts] for name in names}
+        assert all(len({value is None for value in column}) == 1 for column in columns.values()), "parts of two kinds"
         return Condition(**{n: None if column[0] is None else torch.cat(column) for n, column in columns.items()})
 
 

@@ -154,6 +154,19 @@ class Denoiser(nn.Module):
         summary = self.summarise(standard)  # (batch, hidden)
         return self.condition_from(standard, summary)
 
+    def require_null_vector(self) -> None:
+        if not self.vector.null_vector.any():
+            raise VectorError(
+                "guidance compares with what is written without a vector, which this checkpoint never learnt "
+                "(conditioning.null_dropout was 0 in its training); leave guidance at 0, or train with null_dropout"
+            )
+
+    def condition_of_none(self) -> Condition:
+        """A single row that stands for no vector."""
+        self.require_null_vector()
+        nothing = torch.zeros(1, self.dimension, device=self.device)
+        return self.condition(nothing, torch.ones(1, dtype=torch.bool, device=self.device))
+
     def summarise(self, standard: torch.Tensor) -> torch.Tensor | None:
         """The lexical head's summary (batch, hidden): its product with the token table scores every token."""
         if self.lexical is None:

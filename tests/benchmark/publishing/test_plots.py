@@ -39,6 +39,11 @@ def results() -> dict[str, list[Result]]:
             for mode in MODES
             for share in SHARES[MODES.index(mode) :]
         ],
+        "guidance": [
+            line("guidance", f"{name} {strength}", 0.4 - strength / 10, decoder=name, guidance=strength)
+            for name in ("confidence", "euler")
+            for strength in (0.0, 0.1, 1.0)
+        ],
         "milestones": [*steps, Result("milestones", "training loss", 3, 0, details={"curve": curve})],
         "masking": [line("masking", label, 0.2) for label in ("fixed 10 %", "linear")],
         "conditioning": [line("conditioning", label, 0.2) for label in ("AdaLN only (the paper)", "prefix only")],

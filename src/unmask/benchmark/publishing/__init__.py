@@ -11,6 +11,7 @@ TABLES: Registry[Any] = Registry(
     [
         Entry("decoders", f"{__name__}.decoders:TABLE", "Every decoder and baseline, beside the published values."),
         Entry("remask", f"{__name__}.remasking:TABLE", "The re-masking share, in both readings of τ."),
+        Entry("guidance", f"{__name__}.guiding:TABLE", "How far decoding is moved away from having no vector."),
         Entry("milestones", f"{__name__}.milestones:TABLE", "The checkpoints kept during a training run."),
         Entry(
             "masking", f"{__name__}.masking:TABLE", "Trains with fixed mask ratios and with schedules, and compares."

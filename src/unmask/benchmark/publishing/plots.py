@@ -91,38 +91,36 @@ def _decoders(figure: Any, results: Sequence[Result]) -> None:
 
 
 def _remask(figure: Any, results: Sequence[Result]) -> None:
-    panels = figure.subplots(1, 2)
     ours = {"lowest": "lowest share", "threshold": "below confidence"}
-    for axes, name, factor, title in (
-        (panels[0], "token_f1", 100, "token F1, %"),
-        (panels[1], "cosine", 1, "cosine"),
+    lines = {  # without any masked again both are the same, and only one is measured
+        label: [of for of in results if of.details["remask_mode"] == mode or of.details["remask_share"] == 0]
+        for mode, label in ours.items()
+    }
+    _, cosines = _by_strength(figure, lines, "remask_share", "τ")
+    theirs = published.REMASKING.items()
+    cosines.plot([share for share, _ in theirs], [line.cosine for _, line in theirs], label="published", **THEIRS)
+    cosines.legend(frameon=False)
+
+
+def _guidance(figure: Any, results: Sequence[Result]) -> None:
+    decoders = dict.fromkeys(result.details["decoder"] for result in results)
+    lines = {name: [result for result in results if result.details["decoder"] == name] for name in decoders}
+    _by_strength(figure, lines, "guidance", "guidance")
+
+
+def _by_strength(figure: Any, lines: dict[str, list[Result]], strength: str, below: str) -> Any:
+    """F1 and cosine over a number of the details, a curve for each of the lines; returns both panels."""
+    panels = figure.subplots(1, 2)
+    for axes, name, factor, title in zip(
+        panels, ("token_f1", "cosine"), (100, 1), ("token F1, %", "cosine"), strict=True
     ):
-        for number, (mode, label) in enumerate(ours.items()):
-            chosen = [result for result in results if mode == result.details["remask_mode"] or _is_start(result)]
-            chosen.sort(key=_share)
-            _points(
-                axes,
-                [_share(result) for result in chosen],
-                [result.metrics[name] for result in chosen],
-                factor,
-                label=label,
-                color=COLOURS[number],
-                marker="o",
-            )
-        if name == "cosine":
-            lines = published.REMASKING.items()
-            axes.plot([share for share, _ in lines], [line.cosine for _, line in lines], label="published", **THEIRS)
-        axes.set_xlabel("τ")
-        axes.set_title(title)
+        for (label, results), colour in zip(lines.items(), COLOURS, strict=False):
+            chosen = sorted(results, key=lambda result: float(result.details[strength]))
+            strengths, values = [float(of.details[strength]) for of in chosen], [of.metrics[name] for of in chosen]
+            _points(axes, strengths, values, factor, label=label, color=colour, marker="o")
+        axes.set(xlabel=below, title=title)
         axes.legend(frameon=False)
-
-
-def _share(result: Result) -> float:
-    return float(result.details["remask_share"])
-
-
-def _is_start(result: Result) -> bool:
-    return _share(result) == 0
+    return panels
 
 
 def _milestones(figure: Any, results: Sequence[Result]) -> None:
@@ -243,6 +241,7 @@ NEARLY_NOTHING = {"compared": 1.0, "seconds_per_vector": 1e-3}
 PICTURES: dict[str, Callable[[Any, Sequence[Result]], None]] = {
     "decoders": _decoders,
     "remask": _remask,
+    "guidance": _guidance,
     "milestones": _milestones,
     "masking": _masking,
     "conditioning": _conditioning,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from unmask.metrics.text import score_rows
 from unmask.metrics.vectors import cosine
 from unmask.runtime import stream_for
 from unmask.search import SearchOptions
-from unmask.search.options import EDITS, FEEDBACK, KINDS, SURROGATE
+from unmask.search.options import EDITS, FEEDBACK, KINDS, SURROGATE, WORDS
 from unmask.search.stream import TOGETHER
 from unmask.search.surrogate import finished_surrogate, surrogate_manifest
 
@@ -40,13 +40,17 @@ KEPT = "parts"  # beside the tables: what was measured of one that is not done
 SHORTEST = 6
 EMBEDDED_TOGETHER = 256
 LENGTHS = ((6, 12), (13, 20), (21, 32))
-# Texts that as many drafts are written of as the budget allows, which takes four times as long as the search.
+# Texts that as many drafts are written of as the budget allows, which takes longer than the search.
 DRAFTED = 64
 # The second: all drafts of a search, and two calls that verify one of them; the first: of one that only chooses.
 MARKS = (18, 34, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
 METRICS = ("token_accuracy", "token_f1", "exact_match", "rouge_l", "cosine")
-# What is lost without a kind of edits, text by text; columns of percent.
+# What is lost without a kind of edits, and gained over another strategy, text by text; columns of percent.
 LOSSES = {"token_f1_lost": "token_f1", "rouge_l_lost": "rouge_l"}
+GAINS = {"token_f1_gained": "token_f1", "exact_gained": "exact_match", "rouge_l_gained": "rouge_l"}
+BLIND = f"{DEFAULT_DECODER}, no scorer"
+
+Columns = dict[str, np.ndarray]  # of a metric: (texts,)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Strategy:
     label: str
     options: SearchOptions
     most_texts: int | None = None  # that it is measured on; None: all
+    beside: str = BLIND  # what it is compared with, text by text
 
 
 def strategies(budget: int) -> list[Strategy]:
@@ -61,11 +66,12 @@ def strategies(budget: int) -> list[Strategy]:
     # Drafts, others, and again others: what an encoder is worth to somebody who only chooses, and to one who listens.
     heard = replace(whole, without=EDITS, restarts=budget, rounds=2 * budget)
     drafts = replace(heard, drafts=16, without=(*EDITS, FEEDBACK))
+    search = Strategy("search, encoder", whole)
     return [
-        Strategy("search, encoder", whole),
+        search,
         Strategy("search, surrogate", replace(whole, scorer=SURROGATE)),
-        Strategy("best of N drafts, encoder", drafts, DRAFTED),
-        Strategy("best of N drafts with feedback, encoder", heard, DRAFTED),
+        Strategy("best of N drafts, encoder", drafts, DRAFTED, search.label),
+        Strategy("best of N drafts with feedback, encoder", heard, DRAFTED, search.label),
     ]
 
 
@@ -77,12 +83,13 @@ class Texts:
     vectors: np.ndarray  # (texts, dimension)
     counts: dict[str, int]
 
-    def spread(self, most: int | None) -> Texts:
-        """No more than so many, from all over the texts."""
-        if most is None or most >= len(self.ids):
-            return self
-        chosen = np.linspace(0, len(self.ids) - 1, most).round().astype(int)
-        return Texts([self.ids[place] for place in chosen], self.vectors[chosen], self.counts)
+    def spread(self, most: int | None) -> np.ndarray:
+        """The places of no more than so many, from all over the texts."""
+        count = len(self.ids)
+        return np.linspace(0, count - 1, count if most is None else min(most, count)).round().astype(int)
+
+    def at(self, places: np.ndarray) -> Texts:
+        return Texts([self.ids[place] for place in places], self.vectors[places], self.counts)
 
 
 def long_enough(opened: Opened) -> Texts:
@@ -108,6 +115,10 @@ class Curve:
     verified: np.ndarray  # (texts,) bool
 
 
+def marks_of(budget: int) -> tuple[int, ...]:
+    return (*(mark for mark in MARKS if mark < budget), budget)
+
+
 def trace(
     opened: Opened, texts: Texts, table: str, strategy: Strategy, beginnings: Sequence[Row] | None = None
 ) -> Curve:
@@ -116,7 +127,7 @@ def trace(
     What was measured before an interruption is kept, a table may take hours; but not what another commit measured.
     """
     options, count = strategy.options, len(texts.ids)
-    marks = (*(mark for mark in MARKS if mark < options.budget), options.budget)
+    marks = marks_of(options.budget)
     surrogate = finished_surrogate(opened.inverter.folder)
     told = {
         **_details(opened, texts, strategy, table, strategy.label), "options": asdict(opened.setting.options),
@@ -180,7 +191,7 @@ def _note(curve: Curve, step: DecodeStep, seconds: float) -> None:
     curve.calls, curve.verified = compared, step.is_verified.numpy()
 
 
-def scored(opened: Opened, texts: Texts, found: np.ndarray) -> dict[str, np.ndarray]:
+def scored(opened: Opened, texts: Texts, found: np.ndarray) -> Columns:
     """The metrics of every text, its cosine by the encoder whatever the search was told."""
     tokenizer = opened.inverter.tokenizer
     rows = [[token for token in row if token != tokenizer.pad_id] for row in found.tolist()]
@@ -192,28 +203,39 @@ def scored(opened: Opened, texts: Texts, found: np.ndarray) -> dict[str, np.ndar
 def measure_curves(setting: Setting) -> Iterator[Result]:
     opened = setting.open()
     texts = long_enough(opened)
-    yield _without_scorer(setting, opened, texts)
+    blind, result = _without_scorer(setting, opened, texts)
+    yield result
+    held = {BLIND: [blind] * len(marks_of(setting.budget))}  # of each strategy, at every mark
     for strategy in strategies(setting.budget):
         if strategy.options.scorer == SURROGATE and not finished_surrogate(opened.inverter.folder):
             continue  # this model has none
-        yield from _measure_curve(opened, texts.spread(strategy.most_texts), strategy)
+        chosen = texts.spread(strategy.most_texts)
+        others = [{name: column[chosen] for name, column in columns.items()} for columns in held[strategy.beside]]
+        held[strategy.label] = yield from _measure_curve(opened, texts.at(chosen), strategy, others)
 
 
-def _measure_curve(opened: Opened, texts: Texts, strategy: Strategy) -> Iterator[Result]:
+def _measure_curve(
+    opened: Opened, texts: Texts, strategy: Strategy, others: list[Columns]
+) -> Generator[Result, None, list[Columns]]:
+    """A line for every mark, beside what it is compared with there, and one for every range of lengths."""
     setting, curve = opened.setting, trace(opened, texts, SEARCH, strategy)
-    for place, mark in enumerate(curve.marks):
-        details = _details(opened, texts, strategy, "compared", mark)
+    held = []
+    for place, (mark, other) in enumerate(zip(curve.marks, others, strict=True)):
+        details = _details(opened, texts, strategy, "compared", mark) | {"beside": strategy.beside}
         columns = scored(opened, texts, curve.found[place])
+        held.append(columns)
+        gains = {name: columns[metric] - other[metric] for name, metric in GAINS.items()}
         numbers = {
             "compared": float(np.minimum(curve.calls, mark).mean()), "most": mark,
             "seconds_per_vector": float(curve.seconds[place].mean()),
         }  # fmt: skip
-        yield _result(setting, SEARCH, strategy.label, columns, numbers, details)
-    final = scored(opened, texts, curve.found[-1]) | {"verified": curve.verified.astype(float)}
+        yield _result(setting, SEARCH, strategy.label, columns | gains, numbers, details)
+    final = held[-1] | {"verified": curve.verified.astype(float)}
     yield from _by_length(setting, opened, texts, strategy, final)
+    return held
 
 
-def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> Result:
+def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> tuple[Columns, Result]:
     """What the usual decoder gives, which compares nothing."""
     began = time.perf_counter()
     answers = opened.inverter.invert(texts.vectors, options=setting.options)
@@ -222,11 +244,12 @@ def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> Result:
     found = np.array([[*row.token_ids, *[pad_id] * (length - len(row.token_ids))] for row in answers])
     details = {**opened.details, "texts": texts.counts, "group": "compared", "steps": setting.options.steps}
     numbers = {"compared": 0.0, "most": 0, "seconds_per_vector": seconds}
-    return _result(setting, SEARCH, f"{DEFAULT_DECODER}, no scorer", scored(opened, texts, found), numbers, details)
+    columns = scored(opened, texts, found)
+    return columns, _result(setting, SEARCH, BLIND, columns, numbers, details)
 
 
 def _by_length(
-    setting: Setting, opened: Opened, texts: Texts, strategy: Strategy, columns: dict[str, np.ndarray]
+    setting: Setting, opened: Opened, texts: Texts, strategy: Strategy, columns: Columns
 ) -> Iterator[Result]:
     for name, chosen in _of_lengths(texts, LENGTHS):
         details = _details(opened, texts, strategy, "length", name)
@@ -244,9 +267,9 @@ def _of_lengths(texts: Texts, bounds: Sequence[tuple[int, int]]) -> Iterator[tup
 
 def measure_ablation(setting: Setting) -> Iterator[Result]:
     """The search without one kind of edits after the other, and what is lost on the same texts."""
-    opened, whole = setting.open(), dict[str, np.ndarray]()
+    opened, whole = setting.open(), Columns()
     texts = long_enough(opened)
-    for without in ((), *((kind,) for kind in KINDS)):
+    for without in ((), *((kind,) for kind in KINDS if kind != WORDS)):  # by its words no encoder's text is judged
         options = SearchOptions(budget=setting.budget, without=without)
         strategy = Strategy(f"without {without[0]}" if without else "everything", options)
         curve = trace(opened, texts, ABLATION, strategy)
@@ -286,7 +309,7 @@ def _details(opened: Opened, texts: Texts, strategy: Strategy, group: str, name:
 
 
 def _result(
-    setting: Setting, table: str, label: str, columns: dict[str, np.ndarray], numbers: dict[str, float],
+    setting: Setting, table: str, label: str, columns: Columns, numbers: dict[str, float],
     details: dict[str, Any],
 ) -> Result:  # fmt: skip
     n = len(next(iter(columns.values())))
@@ -305,22 +328,33 @@ def curves_page(results: Sequence[Result]) -> str:
     lengths = [result for result in results if result.details["group"] == "length"]
     rows = [[result.label, result.details["name"], f"{result.n:,}", *metric_cells(result, names)] for result in lengths]
     by_length = lay_out(["strategy", "tokens", "n", *headings_of(names)], rows, 2)
-    return "\n\n".join([page, by_length, notes(results)])
+    rows = [
+        [result.label, result.details["beside"], f"{result.n:,}", f"{result.numbers['most']:,}",
+         *(_difference(result, name, metric) for name, metric in GAINS.items())]
+        for result in curves if "beside" in result.details
+    ]  # fmt: skip
+    gained = _headings_of_differences(GAINS, "gained")
+    gains = lay_out(["strategy", "text by text against", "n", "compared texts", *gained], rows, 2)
+    return "\n\n".join([page, by_length, gains, notes(results)])
 
 
 def lines_page(results: Sequence[Result]) -> str:
     names, losses = present(results, METRICS), present(results, tuple(LOSSES))
     rows = [
-        [result.label, f"{result.n:,}", *metric_cells(result, names), *(_loss(result, name) for name in losses),
-         number(result.numbers["compared"], 0)]
+        [result.label, f"{result.n:,}", *metric_cells(result, names),
+         *(_difference(result, name, LOSSES[name]) for name in losses), number(result.numbers["compared"], 0)]
         for result in results
     ]  # fmt: skip
-    lost = [f"{heading.removesuffix(', %')} lost, %" for heading in headings_of([LOSSES[name] for name in losses])]
+    lost = _headings_of_differences({name: LOSSES[name] for name in losses}, "lost")
     return "\n\n".join([lay_out(["", "n", *headings_of(names), *lost, "encoder calls"], rows), notes(results)])
 
 
-def _loss(result: Result, name: str) -> str:
-    return show(result.metrics[name], *COLUMNS[LOSSES[name]][1:]) if name in result.metrics else NONE
+def _headings_of_differences(differences: Mapping[str, str], word: str) -> list[str]:
+    return [f"{heading.removesuffix(', %')} {word}, %" for heading in headings_of([*differences.values()])]
+
+
+def _difference(result: Result, name: str, metric: str) -> str:
+    return show(result.metrics[name], *COLUMNS[metric][1:]) if name in result.metrics else NONE
 
 
 CURVES = Table(measure_curves, curves_page)
