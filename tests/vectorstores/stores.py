@@ -107,7 +107,7 @@ def write_faiss(folder: Path, rows: Rows) -> Path:
 
 def write_milvus(folder: Path, rows: Rows) -> Path:
     milvus = pytest.importorskip("pymilvus")
-    pytest.importorskip("milvus_lite")
+    manager = pytest.importorskip("milvus_lite.server_manager")
     client = milvus.MilvusClient(str(folder / "milvus.db"))
     schema = client.create_schema(auto_id=False)
     schema.add_field("id", milvus.DataType.INT64, is_primary=True)
@@ -120,6 +120,8 @@ def write_milvus(folder: Path, rows: Rows) -> Path:
     client.insert("notes", [{"id": name, "held": row.tolist(), "text": text} for name, row, text in columns])
     client.flush("notes")
     client.close()
+    # Its server goes on building the index in a thread; whoever reads the folder then may find half a file.
+    manager.server_manager_instance.release_server(str(folder / "milvus.db"))
     return folder / "milvus.db"
 
 
