@@ -20,6 +20,7 @@ from unmask.denoiser.checkpoint import Checkpoint, checkpoint_files, find_checkp
 from unmask.diffusion.schedules import build_schedule
 from unmask.errors import CheckpointError, EncoderError, InputError, UnknownName
 from unmask.files import copy_file, make_folder
+from unmask.products import make_steady
 from unmask.records import Cost, DecodeStep, Reconstruction, VectorBatch
 from unmask.runtime import choose_device, choose_dtype
 from unmask.vectorstores.numbers import check_vectors
@@ -105,6 +106,7 @@ class Inverter(ModelHubMixin, library_name="unmask", tags=["embedding-inversion"
             )
         checkpoint = load_checkpoint(folder, chosen_device)
         store_matrices_in(checkpoint.denoiser, dtype)
+        make_steady(checkpoint.denoiser)
         return cls(checkpoint, chosen_device, dtype)
 
     def _save_pretrained(self, save_directory: Path) -> None:

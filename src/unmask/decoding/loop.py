@@ -211,10 +211,9 @@ class Decoding:
                 part = slice(start, start + size)
                 yield part, self.denoiser.logits(features[part])
             return
-        counts, size = positions.sum(dim=1).tolist(), positions_at_once(few.shape[1], features.device)
+        counts, size = positions.sum(dim=1).tolist(), positions_at_once(self.denoiser.vocabulary_size, features.device)
         for rows, part in whole_rows(counts, size):
-            of_rows = zip(features[part].split(counts[rows]), few[rows], strict=True)
-            yield part, torch.cat([self.denoiser.logits(of_row, tokens) for of_row, tokens in of_rows])
+            yield part, torch.cat(self.denoiser.logits_of_few(features[part], counts[rows], list(few[rows])))
 
     def _lowered_logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, condition: Condition, time: torch.Tensor

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from unmask.products import steady_linear
+
 # Brings a mean of token rows to about the size of the other inputs.
 MEAN_SCALE = 8.0
 # What is believed of a word before it is counted: so often it comes again, as if seen in so many texts.
@@ -30,13 +32,12 @@ class LexicalHead(nn.Module):
         summary: torch.Tensor = self.layers(standard)  # (batch, hidden)
         if not self.is_looking or not self.looks:
             return summary
-        rows, bias = table.detach().to(summary.dtype), self.bias.detach().to(summary.dtype)
         for look in self.looks:
-            summary = look(standard, summary, mean_row(summary.detach(), rows, bias))
+            summary = look(standard, summary, mean_row(summary, table, self.bias))
         return summary
 
     def scores(self, summary: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(summary, table, self.bias.to(summary.dtype))  # (batch, vocabulary)
+        return steady_linear(summary, table, self.bias.to(summary.dtype))  # (batch, vocabulary)
 
 
 @torch.no_grad()
@@ -45,9 +46,10 @@ def mean_row(summary: torch.Tensor, table: torch.Tensor, bias: torch.Tensor) -> 
 
     Without a gradient: it would be two more products of the table's size, and the summary has its own way back.
     """
-    shares = nn.functional.linear(summary, table, bias)  # (batch, vocabulary)
+    table, bias = table.to(summary.dtype), bias.to(summary.dtype)
+    shares = steady_linear(summary, table, bias)  # (batch, vocabulary)
     shares.sub_(shares.amax(dim=1, keepdim=True)).exp_()
-    return (shares @ table).float() / shares.sum(dim=1, keepdim=True, dtype=torch.float32)
+    return steady_linear(shares, table, back=True).float() / shares.sum(dim=1, keepdim=True, dtype=torch.float32)
 
 
 class SecondLook(nn.Module):

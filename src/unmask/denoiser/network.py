@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from unmask.denoiser.length import LengthHead, median_length
 from unmask.denoiser.lexical import CandidateEmbedding, LexicalHead, repeat_costs, spent_candidates
 from unmask.denoiser.neighbours import NeighbourHead
 from unmask.errors import VectorError
+from unmask.products import is_steady, steady_linear
 
 if TYPE_CHECKING:
     from unmask.recipe import DenoiserSection
@@ -273,8 +275,23 @@ class Denoiser(nn.Module):
         table, bias = self.table, self.output_bias()
         if tokens is not None:
             table, bias = table[tokens], bias[tokens]
-        scores = nn.functional.linear(features, table.to(features.dtype)).float()
+        scores = steady_linear(features, table.to(features.dtype)).float()
         return scores.add_(bias)
+
+    def logits_of_few(
+        self, features: torch.Tensor, counts: Sequence[int], vocabularies: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """The same for rows of so many of the features each, and of the tokens of each row alone; (count, few) each."""
+        if not is_steady(features, self.table):
+            of_rows = zip(features.split(list(counts)), vocabularies, strict=True)
+            return [self.logits(of_row, tokens) for of_row, tokens in of_rows]
+        # All columns at once are made sooner than a table of few is put together for every row.
+        whole = steady_linear(features, self.table).split(list(counts))  # (count, vocabulary) each
+        bias = self.output_bias()
+        return [
+            of_row.index_select(1, tokens).float().add_(bias[tokens])
+            for of_row, tokens in zip(whole, vocabularies, strict=True)
+        ]
 
     def lexical_scores(self, standard: torch.Tensor) -> torch.Tensor:
         """Which tokens occur, from the standardised vector; (batch, vocabulary)."""

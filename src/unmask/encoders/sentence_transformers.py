@@ -182,6 +182,8 @@ class SentenceTransformersEncoder:
         import torch
         from sentence_transformers import SentenceTransformer
 
+        from unmask.products import make_steady
+
         model_kwargs: dict[str, Any] = {"dtype": torch.float32}
         if attention is not None:
             model_kwargs["attn_implementation"] = attention
@@ -200,6 +202,7 @@ class SentenceTransformersEncoder:
                 f"'{self.name}' cannot be loaded: {type(error).__name__}: {reason}; "
                 "check that its files are complete, or run: pip install -U sentence-transformers transformers"
             ) from error
+        make_steady(network)
         return network.eval()
 
     def _resolve_prompt(self, prompt: str | None) -> str | None:

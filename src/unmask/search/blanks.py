@@ -39,6 +39,7 @@ class Filling:
     of_asked: np.ndarray  # (places, asked)
 
 
+@torch.no_grad()
 def fill(
     denoiser: Denoiser, condition: Condition, blanks: Sequence[Blank], kept: int, vocabularies: Sequence[torch.Tensor]
 ) -> list[Filling]:
@@ -48,17 +49,25 @@ def fill(
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             part = numbers[start : start + ROWS_AT_ONCE]
             chosen = [blanks[number] for number in part]
-            features = _features(denoiser, condition, chosen)
-            of_blank = features.split([len(blank.places) for blank in chosen])
-            for row, group in groupby(range(len(part)), key=lambda place: chosen[place].condition):
-                places = list(group)
-                read = torch.cat([of_blank[place] for place in places])  # (places of these blanks, hidden)
-                answers = _answers(denoiser, read, [chosen[place] for place in places], kept, vocabularies[row])
-                found |= zip((part[place] for place in places), answers, strict=True)
+            of_vectors = [list(group) for _, group in groupby(chosen, key=lambda blank: blank.condition)]
+            tokens, asked = zip(*(_tokens_of(of, vocabularies[of[0].condition]) for of in of_vectors), strict=True)
+            counts = [sum(len(blank.places) for blank in of) for of in of_vectors]
+            logits = denoiser.logits_of_few(_features(denoiser, condition, chosen), counts, tokens)
+            answers = [
+                answer
+                for of, said, named, also in zip(of_vectors, logits, tokens, asked, strict=True)
+                for answer in _answers(said, of, kept, named, also)
+            ]
+            found |= zip(part, answers, strict=True)
     return [found[number] for number in range(len(blanks))]
 
 
-@torch.no_grad()
+def _tokens_of(blanks: list[Blank], vocabulary: torch.Tensor) -> tuple[torch.Tensor, Row]:
+    """What the logits of blanks under one vector are wanted of: its vocabulary, and behind that what is asked."""
+    asked = tuple(sorted({token for blank in blanks for token in blank.asked}))
+    return torch.cat([vocabulary, torch.tensor(asked, dtype=torch.int64, device=vocabulary.device)]), asked
+
+
 def _features(denoiser: Denoiser, condition: Condition, blanks: list[Blank]) -> torch.Tensor:
     """What the tied head reads at the blanks of texts of one length; (places of all blanks, hidden)."""
     words, device = len(blanks[0].tokens), denoiser.device
@@ -72,15 +81,11 @@ def _features(denoiser: Denoiser, condition: Condition, blanks: list[Blank]) -> 
     return denoiser.features(ids.to(device), positions.to(device), condition.select(rows), time.to(device))
 
 
-@torch.no_grad()
-def _answers(
-    denoiser: Denoiser, features: torch.Tensor, blanks: list[Blank], kept: int, vocabulary: torch.Tensor
-) -> list[Filling]:
-    """Of blanks read under one vector; probabilities are shares of what its vocabulary has."""
-    asked = sorted({token for blank in blanks for token in blank.asked})
+def _answers(logits: torch.Tensor, blanks: list[Blank], kept: int, tokens: torch.Tensor, asked: Row) -> list[Filling]:
+    """Of blanks read under one vector, from logits (places, vocabulary + asked); probabilities are shares of what its
+    vocabulary has."""
     column = {token: number for number, token in enumerate(asked)}
-    tokens = torch.cat([vocabulary, torch.tensor(asked, device=vocabulary.device)])
-    logits = denoiser.logits(features, tokens)  # (places, vocabulary + asked)
+    vocabulary = tokens[: len(tokens) - len(asked)]
     of_vocabulary = logits[:, : len(vocabulary)]
     whole = of_vocabulary.logsumexp(dim=1, keepdim=True)  # (places, 1)
     best, numbers = of_vocabulary.topk(min(kept, len(vocabulary)), dim=1)

@@ -11,6 +11,7 @@ import torch
 
 from unmask.errors import BudgetExhausted, EncoderError
 from unmask.metrics.vectors import unit
+from unmask.products import make_steady
 from unmask.search.hypotheses import Row, by_length
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ class SurrogateScorer:
         self, surrogate: Surrogate, denoiser: Denoiser, dtype: torch.dtype = torch.float32, lens: Lens | None = None
     ) -> None:
         self.surrogate, self.device = surrogate.to(denoiser.device, dtype), denoiser.device
+        make_steady(self.surrogate)
         self.lens = lens
         if lens is not None:
             self.likelihood_weight, self.fluency_weight, self.length_weight, self.word_weight = WEIGHTS_BY_LENS

@@ -106,8 +106,8 @@ class Milvus(RowSource):
             raise
         except Exception as error:  # the client raises errors of several libraries
             raise InputError(
-                f"{self.origin} cannot be read as a Milvus store ({first_line(error)}); check the place, that nothing is "
-                f"writing into it, and {TOKEN_VARIABLE} for a server"
+                f"{self.origin} cannot be read as a Milvus store ({first_line(error)}); check the place, that nothing "
+                f"is writing into it, and {TOKEN_VARIABLE} for a server"
             ) from error
 
 
