@@ -176,7 +176,7 @@ def test_what_is_done_with_is_let_go(kit: ModuleType, tokenizer: TextTokenizer, 
     assert not any(target.seen or target.vectors or target.children for target in running.targets)
 
 
-@pytest.mark.parametrize("kind", [*MAKERS, "crossing", "order"])
+@pytest.mark.parametrize("kind", [*MAKERS, "order"])
 def test_a_kind_that_is_left_out_is_not_tried(
     kit: ModuleType, tokenizer: TextTokenizer, denoiser: Denoiser, kind: str
 ) -> None:

@@ -113,13 +113,6 @@ MAKERS: dict[str, Callable[[Ground, np.random.Generator], Iterator[Edit]]] = {
 }
 
 
-def crossings(first: Hypothesis, second: Hypothesis) -> Iterator[Edit]:
-    """The beginning of one text and the end of another."""
-    likelihood = (first.likelihood + second.likelihood) / 2
-    for cut in range(2, min(len(first.tokens), len(second.tokens)) - 1):
-        yield Edit(first.tokens[:cut] + second.tokens[cut:], "crossing", 0.0, likelihood, first.tokens, first.family)
-
-
 def combined(parent: Hypothesis, children: Sequence[Hypothesis], vectors: np.ndarray, target: np.ndarray) -> list[Edit]:
     """Several edits of one text at once, as far as they leave each other alone; the most promising first.
 

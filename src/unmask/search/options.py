@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from unmask.decoding.options import require
 
-EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "order", "span", "crossing", "combination")
+EDITS = ("substitution", "insertion", "recall", "deletion", "swap", "move", "order", "span", "combination")
 FEEDBACK, AIM, LENGTH, WORDS = "feedback", "aim", "length", "words"
 # What else can be left out: drafts that make up for what those before were off by, blanks that are read from a vector
 # moved away from the text's own, a surrogate's choice among many edits, how likely the n-grams of the training texts

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from unmask.search.edits import MAKERS, combined, crossings
+from unmask.search.edits import MAKERS, combined
 from unmask.search.ground import Ground
 from unmask.search.hypotheses import Edit, Hypothesis, Row, Shelf, Target
 
 # A kind of edit that never helped is still tried now and then.
 PRIOR_HELPED, PRIOR_TRIED = 1.0, 8.0
-# Of a round's edits: for combinations of those before, for other orders, and for each pair of texts that are crossed.
-COMBINED_SHARE, ORDERED_SHARE, CROSSINGS_A_PAIR = 4, 4, 1
+# Of a round's edits: for combinations of those before, and for other orders.
+COMBINED_SHARE, ORDERED_SHARE = 4, 4
 # After so many rounds without a gain all kinds of edits are tried alike.
 STUCK_AFTER = 2
 
@@ -38,11 +38,6 @@ def propose(target: Target, grounds: Sequence[Ground], room: int, longest: int, 
         add(_best_first(several), room // COMBINED_SHARE)
     if "order" not in without:
         add(_ordered(target), room // ORDERED_SHARE)
-    if "crossing" not in without:
-        for first in target.beam:
-            for second in target.beam:
-                if first is not second:
-                    add(crossings(first, second), CROSSINGS_A_PAIR)
     kinds = [kind for kind in MAKERS if kind not in without]
     weights = {kind: (target.helped[kind] + PRIOR_HELPED) / (target.tried[kind] + PRIOR_TRIED) for kind in kinds}
     if target.idle >= STUCK_AFTER:  # what has helped so far does not help any more
