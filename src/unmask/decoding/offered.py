@@ -28,11 +28,13 @@ class Offered:
 
 
 def whole_rows(counts: Sequence[int], most: int) -> Iterator[tuple[slice, slice]]:
-    """Rows of so many positions each in pieces of about `most` positions, no row in two of them: which rows, and which
-    positions."""
+    """Rows of so many positions each in pieces of `most` positions or fewer, no row in two of them: which rows, and
+    which positions. A row that has more than that is a piece of its own."""
     first, start, end = 0, 0, 0
     for row, count in enumerate(counts):
+        if end > start and end - start + count > most:
+            yield slice(first, row), slice(start, end)
+            first, start = row, end
         end += count
-        if end - start >= most or (row == len(counts) - 1 and end > start):
-            yield slice(first, row + 1), slice(start, end)
-            first, start = row + 1, end
+    if end > start:
+        yield slice(first, len(counts)), slice(start, end)

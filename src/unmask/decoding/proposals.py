@@ -43,7 +43,8 @@ class Proposals:
 
 
 def positions_at_once(vocabulary_size: int, device: torch.device) -> int:
-    return max(FEWEST_POSITIONS, (GPU_LOGITS if device.type == "cuda" else CPU_LOGITS) // vocabulary_size)
+    size = (GPU_LOGITS if device.type == "cuda" else CPU_LOGITS) // vocabulary_size
+    return max(1, size // FEWEST_POSITIONS) * FEWEST_POSITIONS  # so that no product ends with a few rows
 
 
 def read_logits(
