@@ -11,7 +11,7 @@ from torch import nn
 from unmask import products
 from unmask.products import make_steady, steady_linear
 
-INPUTS, OUTPUTS = 1536, 96  # as many inputs as a CPU may sum in several orders
+INPUTS, OUTPUTS = 1536, 384  # as many inputs as a CPU may sum in several orders
 
 needs_layout = pytest.mark.skipif(not products._can_lay_out(), reason="this torch cannot lay out weights for the CPU")
 
@@ -25,12 +25,25 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 @torch.no_grad()
 def test_a_row_is_the_same_whatever_is_beside_it(back: bool) -> None:
     weight = drawn(INPUTS, OUTPUTS, seed=1) if back else drawn(OUTPUTS, INPUTS, seed=1)
-    rows, bias = drawn(700, INPUTS), drawn(OUTPUTS, seed=2)
-    whole = steady_linear(rows, weight, bias, back)
-    for count in (1, 2, 7, 16, 33, 37, 64, 79, 128, 200, 331, 511, 513):
+    rows, bias = drawn(1400, INPUTS), drawn(OUTPUTS, seed=2)
+    # Sums that nearly cancel show in which order they were made.
+    half, order = INPUTS // 2, torch.randperm(INPUTS // 2, generator=torch.Generator().manual_seed(4))
+    rows[:, half:], of_inputs = rows[:, order], weight.T if back else weight
+    of_inputs[:, half:] = -of_inputs[:, order]
+    whole = torch.cat([steady_linear(part, weight, bias, back) for part in rows.split(products.USUAL)])
+    for count in (1, 2, 7, 16, 33, 37, 64, 79, 128, 200, 331, 511, 513, 699, 1025, 1300, 1400):
         torch.testing.assert_close(steady_linear(rows[-count:], weight, bias, back), whole[-count:], rtol=0, atol=0)
+    torch.testing.assert_close(whole.float(), bias.float().expand_as(whole), rtol=2**-7, atol=2**-6)
+
+
+@needs_layout
+@pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
+@torch.no_grad()
+def test_it_is_the_product(back: bool) -> None:
+    weight = drawn(INPUTS, OUTPUTS, seed=1) if back else drawn(OUTPUTS, INPUTS, seed=1)
+    rows, bias = drawn(150, INPUTS), drawn(OUTPUTS, seed=2)
     exact = rows.float() @ (weight if back else weight.T).float() + bias.float()
-    torch.testing.assert_close(whole.float(), exact, rtol=2**-7, atol=2**-6)
+    torch.testing.assert_close(steady_linear(rows, weight, bias, back).float(), exact, rtol=2**-7, atol=2**-4)
 
 
 @needs_layout

@@ -2,7 +2,7 @@
 
 The library behind torch sums in another order for another number of rows, where the CPU multiplies tiles; then a vector
 would give other texts alone than among others. So only such numbers of rows are multiplied at once as sum in the same
-order, which is tried out once for each size of a matrix; and the matrix is laid out for the CPU once, not every time.
+order, which is tried out once for each shape of a matrix; and the matrix is laid out for the CPU once, not every time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import torch
 from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-# Rows that may be multiplied at once: those that agree with USUAL, which is fast and no great waste for fewer.
-SIZES, USUAL = (2048, 1024, 512, 256, 128, 64, 32, 16), 128
+# So many rows are always multiplied at once: fast, and no great waste for fewer. Others where they agree with it.
+USUAL = 128
+# Multiples of the one up to the other: rows are filled up to one of these, a waste, but a single product.
+STEP, MOST = 64, 1024
+SMALLER = (16, 32, 48)
 # Numbers in a product at once; larger ones leave the cache.
 MOST_NUMBERS = 1 << 22
 
@@ -45,20 +48,17 @@ def steady_linear(
     """
     if not is_steady(rows, weight):
         return nn.functional.linear(rows, weight.T if back else weight, bias)
-    laid_out = _laid_out(weight, back)
     outputs, inputs = weight.shape[::-1] if back else weight.shape
-    bias = None if bias is None else bias.to(torch.bfloat16)
+    laid_out, lowered_bias = _laid_out(weight, back), None if bias is None else bias.to(torch.bfloat16)
     flat = rows.reshape(-1, inputs).to(torch.bfloat16)  # (rows, inputs)
-    sizes = _agreeing(inputs, outputs, torch.get_num_threads())
     parts, start = [], 0
     while start < len(flat):
         left = len(flat) - start
-        # The last ones are filled up: one product of a few too many is sooner made than several.
-        size = min(size for size in sizes if size >= left) if left <= USUAL else max(s for s in sizes if s <= left)
+        size = rows_at_once(left, inputs, outputs)
         part = flat[start : start + size]
         if len(part) < size:
             part = nn.functional.pad(part, (0, 0, 0, size - len(part)))
-        parts.append(_multiplied(part, laid_out, bias)[:left])
+        parts.append(_multiplied(part, laid_out, lowered_bias)[:left])
         start += size
     whole = parts[0] if len(parts) == 1 else torch.cat(parts) if parts else flat.new_empty(0, outputs)
     return whole.view(*rows.shape[:-1], outputs)
@@ -71,6 +71,13 @@ def is_steady(rows: torch.Tensor, weight: torch.Tensor) -> bool:
     if torch.is_autocast_enabled("cpu"):
         return torch.get_autocast_dtype("cpu") == torch.bfloat16
     return rows.dtype == weight.dtype == torch.bfloat16
+
+
+def rows_at_once(left: int, inputs: int, outputs: int) -> int:
+    """How many rows are multiplied next, of so many that are left or filled up."""
+    sizes = _agreeing(inputs, outputs, torch.get_num_threads(), USUAL if left <= USUAL else MOST)
+    enough = next((size for size in sizes if left <= size < max(left, USUAL) + STEP), None)
+    return enough or max(size for size in sizes if size <= left)
 
 
 @cache
@@ -111,18 +118,30 @@ def _in_order(weight: torch.Tensor) -> torch.Tensor:
     return laid_out
 
 
-def _multiplied(rows: torch.Tensor, laid_out: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def _multiplied(rows: torch.Tensor, laid_out: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, laid_out, bias, "none", [], "")
     return product
 
 
 @cache
-def _agreeing(inputs: int, outputs: int, threads: int) -> tuple[int, ...]:
-    """The numbers of rows, largest first, that with so many threads give bit for bit what USUAL gives."""
-    fit = [size for size in SIZES if size <= USUAL or size * max(inputs, outputs) <= MOST_NUMBERS]
-    drawn = torch.Generator().manual_seed(0)
-    weight = torch.randn(outputs, inputs, generator=drawn).to(torch.bfloat16)
-    rows = torch.randn(fit[0], inputs, generator=drawn).to(torch.bfloat16)
-    laid_out = _in_order(weight)
-    of_size = {size: torch.cat([_multiplied(part, laid_out, None) for part in rows.split(size)]) for size in fit}
-    return tuple(size for size in fit if torch.equal(of_size[size], of_size[USUAL]))
+def _agreeing(inputs: int, outputs: int, threads: int, most: int) -> tuple[int, ...]:
+    """The numbers of rows up to `most`, smallest first, that with so many threads give bit for bit what USUAL gives.
+
+    Every sum of the trial would be 0, were nothing rounded: what comes out is the order of summing alone, which most
+    sums of other numbers would not show.
+    """
+    drawn, half = torch.Generator().manual_seed(0), -(-inputs // 2)
+    order = torch.randperm(half, generator=drawn)
+    weight, rows = (torch.randn(count, half, generator=drawn).to(torch.bfloat16) for count in (outputs, STEP))
+    rows = torch.cat([rows, rows[:, order]], dim=1)[:, :inputs]  # (STEP, inputs)
+    laid_out = _in_order(torch.cat([weight, -weight[:, order]], dim=1)[:, :inputs])
+    usual = _multiplied(rows.repeat(USUAL // STEP, 1), laid_out)[:STEP]
+    found = []
+    for size in (*SMALLER, *range(STEP, most + 1, STEP)):
+        if size > USUAL and size * max(inputs, outputs) > MOST_NUMBERS:
+            break
+        times = -(-size // STEP)
+        if torch.equal(_multiplied(rows.repeat(times, 1)[:size], laid_out), usual.repeat(times, 1)[:size]):
+            found.append(size)
+    assert USUAL in found, "a product is the same twice"
+    return tuple(found)
