@@ -13,7 +13,7 @@ from unmask.products import make_steady, steady_linear
 
 INPUTS, OUTPUTS = 1536, 384  # as many inputs as a CPU may sum in several orders
 
-needs_layout = pytest.mark.skipif(not products._can_lay_out(), reason="this torch cannot lay out weights for the CPU")
+needs_layout = pytest.mark.skipif(not products.can_lay_out(), reason="this torch cannot lay out weights for the CPU")
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_a_gradient_passes() -> None:
 
 @torch.no_grad()
 def test_where_nothing_can_be_laid_out_torch_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_can_lay_out", lambda: False)
+    monkeypatch.setattr(products, "can_lay_out", lambda: False)
     rows, weight = drawn(4, INPUTS), drawn(OUTPUTS, INPUTS, seed=1)
     assert torch.equal(steady_linear(rows, weight), nn.functional.linear(rows, weight))
     assert torch.equal(steady_linear(rows, weight.T.contiguous(), back=True), nn.functional.linear(rows, weight))

@@ -66,7 +66,7 @@ def steady_linear(
 
 def is_steady(rows: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether a product is one of those that are made here; else it is torch's own."""
-    if rows.device.type != "cpu" or torch.is_grad_enabled() or not _can_lay_out():
+    if rows.device.type != "cpu" or torch.is_grad_enabled() or not can_lay_out():
         return False
     if torch.is_autocast_enabled("cpu"):
         return torch.get_autocast_dtype("cpu") == torch.bfloat16
@@ -81,7 +81,7 @@ def rows_at_once(left: int, inputs: int, outputs: int) -> int:
 
 
 @cache
-def _can_lay_out() -> bool:
+def can_lay_out() -> bool:
     """Whether this torch and this CPU have what it takes; else products are as torch makes them."""
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:  # type: ignore[attr-defined]
         return False

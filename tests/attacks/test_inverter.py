@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from unmask import products
 from unmask.attacks.base import Attack
 from unmask.attacks.inverter import Choices, Inverter
 from unmask.decoding import DECODERS, DecodeOptions
@@ -143,6 +144,19 @@ def test_half_precision_keeps_matrices_small_and_statistics_exact(checkpoint: Pa
     pairs = zip(half.invert(vectors), whole.invert(vectors), strict=True)
     same = [a == b for left, right in pairs for a, b in zip(left.token_ids, right.token_ids, strict=False)]
     assert np.mean(same) > 0.7
+
+
+@pytest.mark.skipif(not products.can_lay_out(), reason="products are torch's own on this CPU")
+@pytest.mark.parametrize("decoder", ["confidence", "sequential"])
+def test_the_shipped_model_reads_a_vector_alike_alone_and_among_others_in_bf16(decoder: str) -> None:
+    inverter = Inverter.from_pretrained(device="cpu", precision="bf16")
+    texts = ["The letter came on Monday.", "Nobody knew who had built the old house by the river.", "Yes."]
+    vectors = inverter.encoder().encode([f"{text} {other}" for text in texts for other in texts])
+    together = inverter.invert(vectors, decoder=decoder, steps=6)
+    alone = [inverter.invert(vectors[row : row + 1], decoder=decoder, steps=6)[0] for row in range(len(vectors))]
+    assert [(found.token_ids, found.confidence) for found in alone] == [
+        (found.token_ids, found.confidence) for found in together
+    ]
 
 
 def test_a_saved_copy_reads_the_same(inverter: Inverter, vectors: np.ndarray, tmp_path: Path) -> None:

