@@ -69,8 +69,10 @@ class Surrogate(nn.Module):
     def opinions(self, ids: torch.Tensor) -> torch.Tensor:
         """(batch, opinions, dimension) for ids (batch, length)."""
         seen = ids != self.pad_id  # (batch, length)
-        states = self.backbone.head(self.backbone(ids, None, None, seen))  # (batch, length, hidden)
-        wide = nn.functional.gelu(self.widen(states)) * seen[..., None]  # (batch, length, spread)
+        is_padded = self.training or not bool(seen.all())  # a search reads texts of one length together
+        states = self.backbone.head(self.backbone(ids, None, None, seen if is_padded else None))
+        wide = nn.functional.gelu(self.widen(states))  # (batch, length, spread)
+        wide = wide * seen[..., None] if is_padded else wide
         mean = wide.sum(dim=1) / seen.sum(dim=1, keepdim=True)  # (batch, spread)
         vectors = self.leave(mean).unflatten(1, (self.shape.opinions, self.dimension))
         return nn.functional.normalize(vectors.float(), dim=-1)
