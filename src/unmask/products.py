@@ -22,33 +22,35 @@ SMALLER = (16, 32, 48)
 # Numbers in a product at once; larger ones leave the cache.
 MOST_NUMBERS = 1 << 22
 
-_LAID_OUT: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_LAID_OUT: WeakIdKeyDictionary = WeakIdKeyDictionary()  # of every steady weight, how it is laid out, once it is used
 
 
 class SteadyLinear(nn.Linear):
-    """A layer that is not trained any more."""
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return steady_linear(rows, self.weight, self.bias)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return steady_linear(input, self.weight, self.bias)
 
 
 def make_steady(network: nn.Module) -> None:
-    """All linear layers of a network that is only read with from now on."""
+    """All matrices of a network that is only read with from now on: an optimizer may change a weight unseen."""
     for module in network.modules():
         if type(module) is nn.Linear:
             module.__class__ = SteadyLinear
+    for weight in network.parameters():
+        if weight.dim() == 2:
+            _LAID_OUT.setdefault(weight, None)
 
 
 def steady_linear(
     rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, back: bool = False
 ) -> torch.Tensor:
-    """`nn.functional.linear`: rows (..., inputs), weight (outputs, inputs), bias (outputs,); the same for every row.
+    """`nn.functional.linear`, where the weight is a steady one the same for every row: rows (..., inputs), weight
+    (outputs, inputs), bias (outputs,).
 
     `back` is the way from a layer's outputs to its inputs: rows (..., outputs) @ weight.
     """
-    if not is_steady(rows, weight):
-        return nn.functional.linear(rows, weight.T if back else weight, bias)
     outputs, inputs = weight.shape[::-1] if back else weight.shape
+    if not is_steady(rows, weight) or not _agreeing(inputs, outputs, torch.get_num_threads(), USUAL):
+        return nn.functional.linear(rows, weight.T if back else weight, bias)
     laid_out, lowered_bias = _laid_out(weight, back), None if bias is None else bias.to(torch.bfloat16)
     flat = rows.reshape(-1, inputs).to(torch.bfloat16)  # (rows, inputs)
     parts, start = [], 0
@@ -66,7 +68,9 @@ def steady_linear(
 
 def is_steady(rows: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether a product is one of those that are made here; else it is torch's own."""
-    if rows.device.type != "cpu" or torch.is_grad_enabled() or not can_lay_out():
+    if rows.device.type != "cpu" or weight not in _LAID_OUT or torch.is_grad_enabled() or not can_lay_out():
+        return False
+    if rows.dtype == torch.float64:  # which autocast leaves as it is
         return False
     if torch.is_autocast_enabled("cpu"):
         return torch.get_autocast_dtype("cpu") == torch.bfloat16
@@ -102,8 +106,8 @@ class _LaidOut:
 
 
 def _laid_out(weight: torch.Tensor, back: bool) -> torch.Tensor:
-    """Kept as long as the weight lives, and made anew where it has changed."""
-    known = _LAID_OUT.get(weight)
+    """Kept as long as the weight lives, and made anew where it is seen to have changed."""
+    known: _LaidOut | None = _LAID_OUT[weight]
     version = -1 if weight.is_inference() else weight._version
     if known is None or (known.version, known.place) != (version, weight.data_ptr()):
         known = _LAID_OUT[weight] = _LaidOut(version, weight.data_ptr(), {})
@@ -132,16 +136,16 @@ def _agreeing(inputs: int, outputs: int, threads: int, most: int) -> tuple[int, 
     """
     drawn, half = torch.Generator().manual_seed(0), -(-inputs // 2)
     order = torch.randperm(half, generator=drawn)
-    weight, rows = (torch.randn(count, half, generator=drawn).to(torch.bfloat16) for count in (outputs, STEP))
+    weight, rows = (torch.randn(STEP, half, generator=drawn).to(torch.bfloat16) for _ in range(2))
     rows = torch.cat([rows, rows[:, order]], dim=1)[:, :inputs]  # (STEP, inputs)
-    laid_out = _in_order(torch.cat([weight, -weight[:, order]], dim=1)[:, :inputs])
+    weight = torch.cat([weight, -weight[:, order]], dim=1)[:, :inputs]  # (STEP, inputs)
+    laid_out = _in_order(weight.repeat(-(-outputs // STEP), 1)[:outputs])
     usual = _multiplied(rows.repeat(USUAL // STEP, 1), laid_out)[:STEP]
-    found = []
-    for size in (*SMALLER, *range(STEP, most + 1, STEP)):
+    found = list(_agreeing(inputs, outputs, threads, USUAL)) if most > USUAL else []
+    for size in range(USUAL + STEP, most + 1, STEP) if most > USUAL else (*SMALLER, STEP, USUAL):
         if size > USUAL and size * max(inputs, outputs) > MOST_NUMBERS:
             break
         times = -(-size // STEP)
         if torch.equal(_multiplied(rows.repeat(times, 1)[:size], laid_out), usual.repeat(times, 1)[:size]):
             found.append(size)
-    assert USUAL in found, "a product is the same twice"
-    return tuple(found)
+    return tuple(found) if USUAL in found else ()  # none where even its own rows depend on their place

@@ -211,8 +211,8 @@ class Decoding:
                 part = slice(start, start + size)
                 yield part, self.denoiser.logits(features[part])
             return
-        counts, size = positions.sum(dim=1).tolist(), positions_at_once(self.denoiser.vocabulary_size, features.device)
-        for rows, part in whole_rows(counts, size):
+        counts, columns = positions.sum(dim=1).tolist(), self.denoiser.columns_of_few(features, few.shape[1])
+        for rows, part in whole_rows(counts, positions_at_once(columns, features.device)):
             yield part, torch.cat(self.denoiser.logits_of_few(features[part], counts[rows], list(few[rows])))
 
     def _lowered_logits(

@@ -44,7 +44,7 @@ class Proposals:
 
 def positions_at_once(vocabulary_size: int, device: torch.device) -> int:
     size = (GPU_LOGITS if device.type == "cuda" else CPU_LOGITS) // vocabulary_size
-    return max(1, size // FEWEST_POSITIONS) * FEWEST_POSITIONS  # so that no product ends with a few rows
+    return max(1, size // FEWEST_POSITIONS) * FEWEST_POSITIONS  # a product of a few rows more is a second one
 
 
 def read_logits(

@@ -32,8 +32,10 @@ class LexicalHead(nn.Module):
         summary: torch.Tensor = self.layers(standard)  # (batch, hidden)
         if not self.is_looking or not self.looks:
             return summary
+        # A table that is in this type already stays itself, which is what a steady weight is known by.
+        rows, bias = table if table.dtype == summary.dtype else table.detach().to(summary.dtype), self.bias
         for look in self.looks:
-            summary = look(standard, summary, mean_row(summary, table, self.bias))
+            summary = look(standard, summary, mean_row(summary, rows, bias))
         return summary
 
     def scores(self, summary: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
@@ -46,8 +48,7 @@ def mean_row(summary: torch.Tensor, table: torch.Tensor, bias: torch.Tensor) -> 
 
     Without a gradient: it would be two more products of the table's size, and the summary has its own way back.
     """
-    table, bias = table.to(summary.dtype), bias.to(summary.dtype)
-    shares = steady_linear(summary, table, bias)  # (batch, vocabulary)
+    shares = steady_linear(summary, table, bias.to(summary.dtype))  # (batch, vocabulary)
     shares.sub_(shares.amax(dim=1, keepdim=True)).exp_()
     return steady_linear(shares, table, back=True).float() / shares.sum(dim=1, keepdim=True, dtype=torch.float32)
 

@@ -275,7 +275,8 @@ class Denoiser(nn.Module):
         table, bias = self.table, self.output_bias()
         if tokens is not None:
             table, bias = table[tokens], bias[tokens]
-        scores = steady_linear(features, table.to(features.dtype)).float()
+        table = table if is_steady(features, table) else table.to(features.dtype)
+        scores = steady_linear(features, table).float()
         return scores.add_(bias)
 
     def logits_of_few(
@@ -292,6 +293,10 @@ class Denoiser(nn.Module):
             of_row.index_select(1, tokens).float().add_(bias[tokens])
             for of_row, tokens in zip(whole, vocabularies, strict=True)
         ]
+
+    def columns_of_few(self, features: torch.Tensor, few: int) -> int:
+        """How many logits are made of a position, where those of a few tokens are wanted."""
+        return self.vocabulary_size if is_steady(features, self.table) else few
 
     def lexical_scores(self, standard: torch.Tensor) -> torch.Tensor:
         """Which tokens occur, from the standardised vector; (batch, vocabulary)."""

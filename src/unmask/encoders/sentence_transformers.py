@@ -65,6 +65,9 @@ class SentenceTransformersEncoder:
         self.prompt = self._resolve_prompt(prompt)
         self.task = task
         self._adapter, self._task_arguments = self._use_task(task)
+        from unmask.products import make_steady  # which imports torch
+
+        make_steady(self.network)
         self.full_dimension = _embedding_dimension(self.network)
         self._truncate_dim = self._check_truncation(truncate_dim)
         self.dimension: int = self._truncate_dim or self.full_dimension
@@ -182,8 +185,6 @@ class SentenceTransformersEncoder:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        from unmask.products import make_steady
-
         model_kwargs: dict[str, Any] = {"dtype": torch.float32}
         if attention is not None:
             model_kwargs["attn_implementation"] = attention
@@ -202,7 +203,6 @@ class SentenceTransformersEncoder:
                 f"'{self.name}' cannot be loaded: {type(error).__name__}: {reason}; "
                 "check that its files are complete, or run: pip install -U sentence-transformers transformers"
             ) from error
-        make_steady(network)
         return network.eval()
 
     def _resolve_prompt(self, prompt: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from unmask.decoding.offered import whole_rows
+from unmask.decoding.proposals import positions_at_once
 from unmask.search.hypotheses import Row, by_length
 
 if TYPE_CHECKING:
@@ -50,16 +52,22 @@ def fill(
             part = numbers[start : start + ROWS_AT_ONCE]
             chosen = [blanks[number] for number in part]
             of_vectors = [list(group) for _, group in groupby(chosen, key=lambda blank: blank.condition)]
-            tokens, asked = zip(*(_tokens_of(of, vocabularies[of[0].condition]) for of in of_vectors), strict=True)
-            counts = [sum(len(blank.places) for blank in of) for of in of_vectors]
-            logits = denoiser.logits_of_few(_features(denoiser, condition, chosen), counts, tokens)
-            answers = [
-                answer
-                for of, said, named, also in zip(of_vectors, logits, tokens, asked, strict=True)
-                for answer in _answers(said, of, kept, named, also)
-            ]
-            found |= zip(part, answers, strict=True)
+            found |= zip(part, _of_vectors(denoiser, condition, of_vectors, kept, vocabularies), strict=True)
     return [found[number] for number in range(len(blanks))]
+
+
+def _of_vectors(
+    denoiser: Denoiser, condition: Condition, blanks: list[list[Blank]], kept: int, vocabularies: Sequence[torch.Tensor]
+) -> Iterator[Filling]:
+    """Of texts of one length, those under one vector together."""
+    features = _features(denoiser, condition, [blank for of_vector in blanks for blank in of_vector])
+    wanted = [_tokens_of(of_vector, vocabularies[of_vector[0].condition]) for of_vector in blanks]
+    counts = [sum(len(blank.places) for blank in of_vector) for of_vector in blanks]
+    columns = denoiser.columns_of_few(features, max(len(tokens) for tokens, _ in wanted))
+    for rows, part in whole_rows(counts, positions_at_once(columns, features.device)):
+        logits = denoiser.logits_of_few(features[part], counts[rows], [tokens for tokens, _ in wanted[rows]])
+        for of_vector, said, (tokens, asked) in zip(blanks[rows], logits, wanted[rows], strict=True):
+            yield from _answers(said, of_vector, kept, tokens, asked)
 
 
 def _tokens_of(blanks: list[Blank], vocabulary: torch.Tensor) -> tuple[torch.Tensor, Row]:

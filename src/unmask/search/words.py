@@ -27,8 +27,8 @@ def aimed(vector: np.ndarray, of_text: np.ndarray | None) -> np.ndarray:
 
 
 def in_company(rows: torch.Tensor) -> torch.Tensor:
-    """A single row twice: its product in bf16 rounds otherwise than one of several, and what is read of a vector must
-    not depend on what else is searched for."""
+    """A single row twice: where products are torch's own, that of one row rounds otherwise than that of several, and
+    what is read of a vector must not depend on what else is searched for."""
     return rows if len(rows) != 1 else torch.cat([rows, rows])
 
 
