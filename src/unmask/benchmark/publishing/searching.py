@@ -40,8 +40,8 @@ KEPT = "parts"  # beside the tables: what was measured of one that is not done
 SHORTEST = 6
 EMBEDDED_TOGETHER = 256
 LENGTHS = ((6, 12), (13, 20), (21, 32))
-# Texts that as many drafts are written of as the budget allows, which takes longer than the search.
-DRAFTED = 64
+# Texts that a search of nothing but listening drafts is shown for, which takes longest and is only for comparison.
+LISTENED = 64
 # The second: all drafts of a search, and two calls that verify one of them; the first: of one that only chooses.
 MARKS = (18, 34, 64, 160, 320, 640, 1000, 1500, 2500, 5000)
 METRICS = ("token_accuracy", "token_f1", "exact_match", "rouge_l", "cosine")
@@ -70,8 +70,8 @@ def strategies(budget: int) -> list[Strategy]:
     return [
         search,
         Strategy("search, surrogate", replace(whole, scorer=SURROGATE)),
-        Strategy("best of N drafts, encoder", drafts, DRAFTED, search.label),
-        Strategy("best of N drafts with feedback, encoder", heard, DRAFTED, search.label),
+        Strategy("best of N drafts, encoder", drafts, beside=search.label),
+        Strategy("best of N drafts with feedback, encoder", heard, LISTENED, search.label),
     ]
 
 
