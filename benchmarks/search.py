@@ -52,7 +52,8 @@ def main() -> None:
     vectors = torch.from_numpy(held_out.vectors)
     texts_and_seconds(inverter, vectors, range(2), SearchOptions(budget=100))  # the first pass loads and warms
     together, seconds = texts_and_seconds(inverter, vectors, range(len(vectors)), options)
-    alone = range(0, len(vectors), max(1, len(vectors) // max(arguments.alone, 1)))
+    searched_alone = min(max(arguments.alone, 1), len(vectors))
+    alone = range(0, len(vectors), len(vectors) // searched_alone)[:searched_alone]
     answers = [texts_and_seconds(inverter, vectors, range(row, row + 1), options) for row in alone]
     seconds_alone = statistics.mean(taken for _, taken in answers)
     same = sum(found[0] == together[row] for row, (found, _) in zip(alone, answers, strict=True))

@@ -224,6 +224,8 @@ def _measure_curve(
         details = _details(opened, texts, strategy, "compared", mark) | {"beside": strategy.beside}
         columns = scored(opened, texts, curve.found[place])
         held.append(columns)
+        if not most_have_something(curve.found[place], opened.inverter.tokenizer.pad_id):
+            continue  # drafts that are compared at once are not a point of a curve before they are
         gains = {name: columns[metric] - other[metric] for name, metric in GAINS.items()}
         numbers = {
             "compared": float(np.minimum(curve.calls, mark).mean()), "most": mark,
@@ -233,6 +235,10 @@ def _measure_curve(
     final = held[-1] | {"verified": curve.verified.astype(float)}
     yield from _by_length(setting, opened, texts, strategy, final)
     return held
+
+
+def most_have_something(found: np.ndarray, pad_id: int) -> bool:  # found: (texts, length)
+    return bool((found != pad_id).any(axis=1).mean() > 0.5)
 
 
 def _without_scorer(setting: Setting, opened: Opened, texts: Texts) -> tuple[Columns, Result]:
